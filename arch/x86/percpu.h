@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One structure per physical CPU, found through GS.
+ *
+ * `self` must stay first: this_cpu() is one load. The VMX side keeps its own state behind `vmx`.
+ */
+#pragma once
+
+#include <types.h>
+
+struct vmx_cpu;
+struct desc_tables;
+
+struct cpu {
+	struct cpu *self;
+	uint32_t index;	  /* 0 = boot processor */
+	uint32_t apic_id; /* x2APIC id */
+	void *stack_top;  /* of the stack that exits run on */
+	struct vmx_cpu *vmx;
+	struct desc_tables *tables; /* GDT, TSS, fault stacks */
+	volatile uint32_t online;
+	uint32_t nmi_in_root; /* an NMI arrived while the hypervisor ran: owed to the control domain */
+};
+
+/** CPUs found and usable, and the array of them (index 0 is the boot processor). */
+extern unsigned int cpu_count;
+extern struct cpu *cpu_table[];
+
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *c;
+
+	__asm__("mov %%gs:0, %0" : "=r"(c));
+	return c;
+}
