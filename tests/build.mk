@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+# The bench: the emulator, the host tests, the test runs. See tests/README.md.
+
+.PHONY: bochs test-host host-tests
+
+BOCHS := $(shell CACHE=$(CACHE) tests/bochs/build --print)
+
+bochs: $(BOCHS) ## build the VT-x emulator (once; about 4 minutes)
+
+$(BOCHS):
+	CACHE=$(CACHE) tests/bochs/build
+
+# ---- host tests: every tests/host/test_*.c is a program, built from itself, the harness and the
+# sources that it names, each compiled anew so that coverage is kept apart per program
+
+HOST_CC ?= gcc
+HOST_CFLAGS := -std=gnu11 -g -O1 -Wall -Wextra -Werror -fno-omit-frame-pointer --coverage \
+	-fsanitize=address,undefined -fno-sanitize-recover=all -I. -Ivmm -Iarch -Idrivers -Itests/host
+HOST_TESTS := $(sort $(wildcard tests/host/test_*.c))
+HOST_PROGRAMS := $(HOST_TESTS:tests/host/%.c=$(BUILD)/host/%/run)
+
+# $(1): name of the program, $(2): its sources, $(3): more flags
+define host_program
+$(BUILD)/host/$(1)/run: $(patsubst %.c,$(BUILD)/host/$(1)/%.o,$(2))
+	$(HOST_CC) $(HOST_CFLAGS) $(3) -o $$@ $$^
+$(BUILD)/host/$(1)/%.o: %.c tests/host/$(1).c tests/build.mk
+	@mkdir -p $$(@D)
+	$(HOST_CC) $(HOST_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
+endef
+host_comment = $(shell sed -n '1,5s,^// $(2):,,p' $(1))
+$(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t:tests/host/%.c=%),\
+	$(t) tests/host/harness.c $(call host_comment,$(t),sources),$(call host_comment,$(t),flags))))
+-include $(foreach p,$(HOST_PROGRAMS),$(shell find $(dir $(p)) -name '*.d' 2>/dev/null))
+
+host-tests: $(HOST_PROGRAMS)
+
+test-host: host-tests ## the host unit tests alone, under sanitizers (seconds)
+	BUILD=$(BUILD) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/test_host.py
