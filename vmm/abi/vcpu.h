@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * The vCPU page: how the driver and the hypervisor talk about one virtual CPU.
+ *
+ * struct hv_vcpu_page lies in hypervisor memory (the VM's arena) and is mapped read-write in the control
+ * domain; VCPU_CREATE returns its physical address. General registers live here and nowhere else: the
+ * exit path stores them in place. RIP, RFLAGS and the fields of `insn` are filled in on the exits that say
+ * so. Everything else moves by VCPU_GET and VCPU_SET, in groups, while the vCPU does not run.
+ * The hypervisor reads each field once and checks what it reads: the page is hostile input.
+ */
+#pragma once
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
+#include <stdint.h>
+#endif
+
+/* Result of VCPU_RUN. */
+#define HV_VCPU_EXIT_LIST(X)                                                                       \
+	X(0, INTR, "the control domain has an interrupt, NMI or #MC to take; run again after")     \
+	X(1, HLT, "halted: `deadline_tsc` says until when, ~0 = no timer")                         \
+	X(2, PIO, "port access, not string: `io`; RIP is past it already")                         \
+	X(3, INSN, "MMIO (`gpa` valid) or string I/O: decode at insn.rip, emulate, set RIP")       \
+	X(4, EOI, "EOI of `vector`, which is in the EOI-exit bitmap")                              \
+	X(5, KICK, "an IPI or event reached the vCPUs in `kick`: wake or kick their threads")      \
+	X(6, WAIT_SIPI, "in wait-for-SIPI; block until a KICK names this vCPU")                    \
+	X(7, SHUTDOWN, "triple fault")                                                             \
+	X(8, FAIL_ENTRY, "VM entry refused: `reason`, `text` names the failing check")             \
+	X(9, INTERNAL, "exit that this hypervisor does not handle; the VM stops; `text`")          \
+	X(10, DEBUG, "#DB or #BP with guest debugging on")                                         \
+	X(11, TPR, "CR8/TPR dropped below the threshold asked for")
+
+enum hv_vcpu_exit {
+#define X(number, name, text) HV_VCPU_EXIT_##name = number,
+	HV_VCPU_EXIT_LIST(X)
+#undef X
+};
+
+/* Order of hardware encodings, so that register numbers in instructions index it. */
+struct hv_gprs {
+	uint64_t rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi;
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+};
+
+struct hv_segment {
+	uint64_t base;
+	uint32_t limit;
+	uint32_t access; /* VMX access-rights format; bit 16 = unusable */
+	uint16_t selector;
+	uint16_t pad[3];
+};
+
+struct hv_table {
+	uint64_t base;
+	uint32_t limit;
+	uint32_t pad;
+};
+
+/* HV_GROUP_SREGS */
+struct hv_sregs {
+	struct hv_segment cs, ds, es, fs, gs, ss, tr, ldt;
+	struct hv_table gdt, idt;
+	uint64_t cr0, cr2, cr3, cr4, cr8;
+	uint64_t efer, apic_base;
+	uint64_t pdpte[4]; /* out only */
+};
+
+/* HV_GROUP_DEBUG */
+struct hv_debug {
+	uint64_t dr[4], dr6, dr7;
+};
+
+/* HV_GROUP_EVENTS: what is pending or blocked (SDM 3C "Interruptibility State", "Event Injection"). */
+struct hv_events {
+	uint32_t inject;	/* VM-entry interruption-information format; bit 31 = valid */
+	uint32_t inject_error;
+	uint32_t inject_length; /* instruction length, software events */
+	uint32_t nmi_pending;
+	uint32_t interruptibility; /* bit 0 STI, 1 MOV SS, 3 NMI */
+	uint32_t activity;	   /* enum hv_activity */
+	uint32_t sipi_vector;
+	uint32_t pad;
+	uint64_t pending_dbg;
+};
+
+enum hv_activity {
+	HV_ACTIVITY_RUN = 0,
+	HV_ACTIVITY_HALTED = 1,
+	HV_ACTIVITY_WAIT_SIPI = 2,
+	HV_ACTIVITY_SIPI_RECEIVED = 3,
+};
+
+/* HV_GROUP_REGS: rip and rflags; the general registers are always in place. */
+#define HV_GROUP_REGS	1u
+#define HV_GROUP_SREGS	2u
+#define HV_GROUP_DEBUG	4u
+#define HV_GROUP_EVENTS 8u
+#define HV_GROUP_LAPIC	16u /* the 1 KiB image in `lapic` */
+#define HV_GROUP_FPU	32u /* the XSAVE image in struct hv_vcpu_page.xsave, and xcr0 */
+#define HV_GROUP_ALL	63u
+
+/* `flags`, set by the driver before VCPU_RUN */
+#define HV_RUN_REGS_DIRTY     1u /* rip/rflags were changed (an instruction was emulated) */
+#define HV_RUN_INJECT	      2u /* `events.inject` is to be delivered with this entry */
+#define HV_RUN_CLEAR_SHADOW   4u /* STI/MOV SS shadow ends: an instruction was emulated */
+
+/* `io.flags` */
+#define HV_IO_IN 1u
+
+struct hv_vcpu_page {
+	struct hv_gprs gprs;
+	uint64_t rip, rflags;
+	uint32_t flags;
+	uint32_t exit; /* enum hv_vcpu_exit, same as the call's result */
+	/* what happened, by exit */
+	struct {
+		uint16_t port;
+		uint8_t bytes; /* 1, 2, 4 */
+		uint8_t flags;
+		uint32_t data; /* OUT: the value. IN: the driver merges its value into gprs.rax */
+	} io;
+	uint64_t deadline_tsc; /* of the host's TSC */
+	uint64_t gpa;	       /* INSN: ~0 for string I/O */
+	uint64_t vector;
+	uint64_t kick; /* bitmap of vCPU indexes */
+	/* INSN: what a decoder needs without further calls */
+	struct {
+		uint64_t cr0, cr3, cr4, efer;
+		uint64_t cs_base, qualification, linear;
+		uint32_t cs_access;
+		uint32_t ss_access; /* DPL = CPL */
+		uint32_t linear_valid;
+		uint32_t bytes; /* length of the instruction, 0: not known */
+		uint32_t io_info; /* VM-exit instruction information, string I/O */
+		uint32_t pad;
+	} insn;
+	uint64_t reason;	/* basic exit reason, or the VM-instruction error */
+	uint64_t qualification;
+	uint64_t exits;		/* VM exits of this vCPU so far */
+	uint64_t guest_tsc;	/* ticks spent in the guest so far */
+	struct hv_events events;
+	struct hv_sregs sregs;
+	struct hv_debug debug;
+	uint64_t xcr0, xss;
+	char text[256];
+	uint8_t lapic[1024];
+	uint8_t pad[2096];
+	uint8_t xsave[4096] __attribute__((aligned(64)));
+};
+
+_Static_assert(sizeof(struct hv_segment) == 24, "layout");
+_Static_assert(sizeof(struct hv_sregs) == 8 * 24 + 2 * 16 + 11 * 8, "layout");
+_Static_assert(sizeof(struct hv_vcpu_page) == 8192, "two pages: registers and exit; XSAVE image");
+
+/* VCPU_CPUID: the table that answers the guest's CPUID, sorted by function, index. */
+struct hv_cpuid {
+	uint32_t function, index;
+	uint32_t flags; /* bit 0: index is significant */
+	uint32_t eax, ebx, ecx, edx;
+};
+#define HV_MAX_CPUID 128
+
+/* VCPU_MSR: the fourth argument. */
+#define HV_MSR_READ  0
+#define HV_MSR_WRITE 1 /* value in the call page's first 8 bytes */
+
+struct hv_vm_create {
+	uint8_t uuid[16];
+	uint32_t vcpus;	      /* at most this many will be created */
+	uint32_t pad;
+	uint64_t table_bytes; /* guest memory that EPT tables are reserved for */
+	uint64_t tsc_khz;     /* 0 = the host's */
+	char name[64];
+};
+
+struct hv_vm_info {
+	uint8_t uuid[16];
+	char name[64];
+	uint32_t handle; /* 0: slot is free */
+	uint32_t vcpus;
+	uint64_t frames; /* pool frames owned, metadata included */
+	uint64_t arena_frames;
+	uint64_t arena_free_pages;
+};
+
+struct hv_vcpu_stats {
+	uint64_t exits[80];
+	uint64_t injected;
+	uint64_t guest_tsc;
+	uint64_t root_tsc;
+};
