@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+# The boot medium for people. Test runs make their own ones, with other command lines and a key
+# (tests/machine), by the same boot/mkiso.
+
+HYPERVISOR ?= $(BUILD)/hornero.elf
+KERNEL ?= $(BUILD)/control-domain/vmlinuz
+INITRAMFS ?= $(BUILD)/control-domain/initramfs
+
+.PHONY: iso
+iso: $(BUILD)/hornero.iso ## the boot image: a hybrid ISO for CD, USB stick or disk, BIOS and UEFI
+all: iso
+
+$(BUILD)/hornero.iso: $(HYPERVISOR) $(KERNEL) $(INITRAMFS) boot/mkiso boot/control-domain.cmdline
+	boot/mkiso --output $@ --hypervisor $(HYPERVISOR) --kernel $(KERNEL) --initramfs $(INITRAMFS)

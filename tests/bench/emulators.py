@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""How each emulator is told to be the machine that a config describes.
+
+Bochs is the one with VT-x on every host; its settings here are the outcome of trials and each odd
+one has its reason beside it. QEMU with KVM has VT-x only on an Intel host that nests; QEMU's own
+translator has none and serves for boot paths and refusals.
+"""
+
+import os
+import pathlib
+import subprocess
+
+from .medium import TOP, BenchError
+
+OVMF = "/usr/share/ovmf/OVMF.fd"
+MAC = "52:54:00:12:34:56"
+
+
+def kvm_nests():
+    """Whether QEMU/KVM here gives its guests VT-x."""
+    try:
+        nested = pathlib.Path("/sys/module/kvm_intel/parameters/nested").read_text().strip()
+        flags = pathlib.Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return nested in ("Y", "1") and "vmx" in flags and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def choose(name):
+    if name == "auto":
+        return "qemu-kvm" if kvm_nests() else "bochs"
+    return name
+
+
+def command(folder, config):
+    """The emulator's command line; writes what configuration files it needs into folder."""
+    for disk in config["disk"]:
+        if not pathlib.Path(disk).exists():
+            raise BenchError(f"there is no disk image {disk}")
+    if config["firmware"] == "uefi" and not os.path.exists(OVMF):
+        raise BenchError(f"no UEFI firmware at {OVMF}: install the package ovmf (`make deps`)")
+    if config["emulator"] == "bochs":
+        return bochs(folder, config)
+    return qemu(folder, config)
+
+
+def bochs_binary():
+    build = TOP / "tests/bochs/build"
+    binary = subprocess.run([build, "--print"], capture_output=True, text=True, check=True,
+                            timeout=60).stdout.strip()
+    if not os.access(binary, os.X_OK):
+        raise BenchError("Bochs is not built yet: run `make bochs` (once, about 4 minutes)")
+    return binary
+
+
+def bochs(folder, config):
+    (folder / "slirp.conf").write_text(
+        f"# slirp config\nhostfwd = tcp:127.0.0.1:{config['ssh_port']}-10.0.2.15:22\n")
+    uefi = config["firmware"] == "uefi"
+    # MONITOR wakes every CPU in Bochs: without mwait Linux halts instead
+    excluded = ["mwait"] + config["cpu_exclude"].split()
+    memory = config["memory"]
+    lines = [
+        # start-up is O(n^2) in blocks
+        f"memory: guest={memory}, host={memory}, block_size=4096",
+        f"cpu: model={config['cpu_model'] or 'broadwell_ult'}, count={config['cpus']}, quantum=16,"
+        f' exclude_features="{" ".join(excluded)}", ips=100000000, reset_on_triple_fault=0',
+        # runs repeat tick by tick
+        "clock: sync=none, time0=1700000000",
+        "display_library: nogui",
+        "romimage: file=" + (OVMF if uefi else "/usr/share/bochs/BIOS-bochs-latest"),
+        "vgaromimage: file=/usr/share/vgabios/vgabios.bin",
+        "pci: enabled=1, chipset=i440fx, " + ("slot1=pcivga, slot2=e1000" if uefi
+                                              else "slot1=e1000"),
+        f"e1000: enabled=1, mac={MAC}, ethmod=slirp, ethdev=/tmp, script=slirp.conf, bootrom=none",
+        "com1: enabled=1, mode=file, dev=serial.txt",
+        "port_e9_hack: enabled=1, all_rings=1",
+        "log: bochs.log",
+        "panic: action=fatal",
+        "error: action=" + ("report" if config["verbose"] else "ignore"),
+        "info: action=" + ("report" if config["verbose"] else "ignore"),
+    ]
+    if uefi:
+        lines.append("vga: extension=vbe")
+    if config["msrs"]:
+        (folder / "msrs.def").write_text(config["msrs"])
+        lines[1] += ", msrs=msrs.def"
+    media = [("disk", disk) for disk in config["disk"]]
+    if config["iso"]:
+        media.insert(0, ("disk" if config["iso_as"] == "disk" else "cdrom", config["iso"]))
+    slots = ["ata0-master", "ata0-slave", "ata1-master", "ata1-slave"]
+    if len(media) > len(slots):
+        raise BenchError(f"Bochs has {len(slots)} IDE devices; {len(media)} were asked for")
+    for slot, (kind, path) in zip(slots, media):
+        if kind == "cdrom":
+            lines.append(f"{slot}: type=cdrom, path={path}, status=inserted")
+        else:
+            mode = "flat" if config["keep_disk"] and path != config["iso"] else "volatile"
+            lines.append(f"{slot}: type=disk, path={path}, mode={mode}")
+    if len(media) > 2:
+        lines.append("ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15")
+    if media:
+        lines.append(f"boot: {media[0][0]}")
+    lines += config["bochsrc"]
+    (folder / "bochsrc").write_text("\n".join(lines) + "\n")
+    return [bochs_binary(), "-q", "-f", "bochsrc"]
+
+
+def qemu(folder, config):
+    kvm = config["emulator"] == "qemu-kvm"
+    if kvm and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        raise BenchError("/dev/kvm is not usable here: is KVM loaded, are you in the group kvm?")
+    model = config["cpu_model"] or ("host" if kvm else "max")
+    for feature in config["cpu_exclude"].split():
+        model += f",-{feature}"
+    line = [
+        "qemu-system-x86_64", "-machine", "pc,accel=" + ("kvm" if kvm else "tcg"), "-cpu", model,
+        "-smp", str(config["cpus"]), "-m", str(config["memory"]), "-display", "none",
+        "-nodefaults", "-vga", "std",
+        "-nic", f"user,model=e1000,mac={MAC},hostfwd=tcp:127.0.0.1:{config['ssh_port']}-:22",
+        "-chardev", "socket,id=com1,path=console.sock,server=on,wait=off,logfile=serial.txt",
+        "-serial", "chardev:com1",
+        "-qmp", "unix:qmp.sock,server=on,wait=off",
+    ]
+    if config["firmware"] == "uefi":
+        line += ["-bios", OVMF]
+    if config["no_reboot"]:
+        line += ["-no-reboot"]
+    if config["iso"]:
+        if config["iso_as"] == "disk":
+            line += ["-drive", f"file={config['iso']},format=raw,if=ide,snapshot=on"]
+        else:
+            line += ["-cdrom", config["iso"], "-boot", "d"]
+    for disk in config["disk"]:
+        snapshot = "off" if config["keep_disk"] else "on"
+        line += ["-drive", f"file={disk},format=raw,if=ide,snapshot={snapshot}"]
+    return line

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: MIT
+"""The life of a test machine: a folder build/machines/NAME, a supervisor and an emulator.
+
+The supervisor is a process of its own session. It holds the lock on the folder's `lock` file for
+as long as the machine lives, so nobody has to trust a process id: the machine runs if and only if
+the lock is held. It starts the emulator, ends it at the time limit or on SIGTERM, and writes
+exit.json. Should the supervisor be killed, the kernel kills the emulator with it.
+
+In the folder: config.json, serial.txt (what the machine said), emulator.log, bochs.log or
+qmp.sock, exit.json, known_hosts, the boot medium.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+from . import emulators, medium
+from .medium import BUILD, TOP, BenchError
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x80, 0x100
+DEFAULTS = {
+    "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
+    "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False,
+    "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "file": [],
+    "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
+    "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
+    "limit": 900, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],
+}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Machine:
+    """A machine by its name; whether it exists or runs is looked up each time."""
+
+    def __init__(self, name):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise BenchError(f"{name!r} is no machine name: use letters, digits, . _ -")
+        self.name = name
+        self.folder = BUILD / "machines" / name
+
+    # ---- facts
+
+    @staticmethod
+    def names():
+        folder = BUILD / "machines"
+        return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+    def running(self):
+        try:
+            with open(self.folder / "lock", "rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            pass
+        return False
+
+    def config(self):
+        try:
+            return json.loads((self.folder / "config.json").read_text())
+        except FileNotFoundError:
+            raise BenchError(f"there is no machine {self.name}; `tests/machine list` shows "
+                             "those that there are") from None
+
+    def exit(self):
+        """{"reason", "status"} of a machine that has ended, else None."""
+        try:
+            return json.loads((self.folder / "exit.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    def serial(self):
+        try:
+            return (self.folder / "serial.txt").read_bytes().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def describe(self, lines=40):
+        """What one wants to see when something went wrong."""
+        text = [f"machine {self.name}, everything about it in {self.folder}"]
+        ended = self.exit()
+        text.append(f"ended: {ended['reason']}" if ended else
+                    "running" if self.running() else "not running, and left no exit reason")
+        tail = self.serial().replace("\r", "").splitlines()[-lines:]
+        return "\n".join(text + [f"---- last {len(tail)} lines of the serial port"] + tail)
+
+    # ---- life
+
+    def start(self, **options):
+        """Starts the machine; returns at once. Options: see DEFAULTS."""
+        unknown = set(options) - set(DEFAULTS)
+        assert not unknown, f"unknown options: {unknown}"
+        config = {**DEFAULTS, **options, "name": self.name}
+        if self.running():
+            raise BenchError(f"machine {self.name} runs already; "
+                             f"`tests/machine stop --name {self.name}` ends it")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        with open(self.folder / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            config["emulator"] = emulators.choose(config["emulator"])
+            config["ssh_port"] = free_port()
+            config["disk"] = [os.path.abspath(disk) for disk in config["disk"]]
+            if config["iso"]:
+                config["iso"] = os.path.abspath(config["iso"])
+            elif not config["disk"]:
+                config["iso"] = str(medium.make_iso(self.folder, config))
+            config["command"] = [str(word) for word in emulators.command(self.folder, config)]
+            (self.folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+            (self.folder / "serial.txt").touch()
+            with open(self.folder / "emulator.log", "wb") as log:
+                supervisor = subprocess.Popen(
+                    [sys.executable, TOP / "tests/machine", "supervise", "--name", self.name],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                    env={**os.environ, "BUILD": str(BUILD)},
+                    start_new_session=True, pass_fds=[lock.fileno()])
+            (self.folder / "pid").write_text(f"{supervisor.pid}\n")
+            supervisor.returncode = 0  # it is meant to outlive this process: no warning about it
+        return config
+
+    def supervise(self):
+        """The supervisor's life; runs in the process that start() made, lock inherited."""
+        config = self.config()
+
+        class Stop(Exception):
+            pass
+
+        def stop(*_):
+            raise Stop
+
+        def die_with_supervisor():
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == 1:
+                os._exit(1)
+
+        reason = ""
+        emulator = None
+        try:
+            signal.signal(signal.SIGTERM, stop)
+            emulator = subprocess.Popen(config["command"], cwd=self.folder,
+                                        stdin=subprocess.DEVNULL, preexec_fn=die_with_supervisor)
+            emulator.wait(config["limit"])
+        except Stop:
+            reason = "stopped"
+        except subprocess.TimeoutExpired:
+            reason = f"the time limit of {config['limit']} s was reached"
+        except OSError as error:
+            reason = f"the emulator did not start: {error}"
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        status = None
+        if emulator:
+            # Bochs ends cleanly on SIGINT only, QEMU on either
+            for sign, patience in ((signal.SIGINT, 5), (signal.SIGKILL, None)):
+                if emulator.poll() is None:
+                    emulator.send_signal(sign)
+                try:
+                    status = emulator.wait(patience)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        ended = {"reason": reason or self.exit_reason(config, status), "status": status}
+        fresh = self.folder / "exit.json.new"
+        fresh.write_text(json.dumps(ended) + "\n")
+        fresh.rename(self.folder / "exit.json")
+
+    def exit_reason(self, config, status):
+        """Bochs says 1 for every ordered end, so its log has to tell."""
+        if status < 0:
+            return f"the emulator died of {signal.Signals(-status).name}"
+        if config["emulator"] != "bochs":
+            return "powered off or reset" if status == 0 else f"QEMU's exit status {status}"
+        said = ""
+        for name in ("emulator.log", "bochs.log"):
+            try:
+                said += (self.folder / name).read_text(errors="replace")
+            except FileNotFoundError:
+                pass
+        for line in said.splitlines():
+            if "soft power off" in line or "Shutdown port: shutdown requested" in line:
+                return "powered off"
+        panics = [line for line in said.splitlines() if ">>PANIC<<" in line or "p[" in line[:20]]
+        return panics[-1].strip() if panics else f"Bochs' exit status {status}"
+
+    def stop(self):
+        """Ends the machine and waits until nothing of it is left."""
+        if not self.running():
+            return
+        pid = int((self.folder / "pid").read_text())
+        with open(self.folder / "lock", "rb") as lock:
+            for sign, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+                try:
+                    os.kill(pid, sign)
+                except ProcessLookupError:
+                    pass
+                if self.lock_within(lock, patience):
+                    return
+        raise BenchError(f"machine {self.name} did not end; its supervisor is process {pid}")
+
+    @staticmethod
+    def lock_within(lock, seconds):
+        """Waits for the lock that the supervisor holds; a signal ends the wait."""
+        class Late(Exception):
+            pass
+
+        def late(*_):
+            raise Late
+
+        before = signal.signal(signal.SIGALRM, late)
+        signal.alarm(seconds)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            return True
+        except Late:
+            return False
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+
+    # ---- talking with it
+
+    def wait(self, pattern, timeout=300, start=0):
+        """Waits until the serial port has said something that matches; returns the match.
+
+        Looks only at what comes after offset start of the text. Ends early, by BenchError, when
+        the machine ends first.
+        """
+        wanted = re.compile(pattern, re.MULTILINE)
+        deadline = time.monotonic() + timeout
+        with Watch(self.folder) as watch:
+            while True:
+                alive = self.running()  # first: what it said last is read after that
+                found = wanted.search(self.serial().replace("\r", ""), start)
+                if found:
+                    return found
+                if not alive:
+                    raise BenchError(f"ended before it said /{pattern}/: {self.describe()}")
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise BenchError(f"did not say /{pattern}/ in {timeout} s: {self.describe()}")
+                watch.changed(left)
+
+    def wait_exit(self, timeout=300):
+        """Waits until the machine has ended; returns exit.json's content."""
+        self.config()
+        with open(self.folder / "lock", "rb") as lock:
+            if not self.lock_within(lock, int(timeout)):
+                raise BenchError(f"did not end in {timeout} s: {self.describe()}")
+        return self.exit() or {"reason": "its supervisor was killed", "status": None}
+
+    def ssh_command(self):
+        config = self.config()
+        return ["ssh", "-i", str(medium.ssh_key()), "-p", str(config["ssh_port"]),
+                "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=accept-new",
+                "-o", f"UserKnownHostsFile={self.folder}/known_hosts", "-o", "LogLevel=ERROR",
+                "-o", "ConnectTimeout=5", "-o", "ConnectionAttempts=3",
+                "-o", "ServerAliveInterval=15", "root@127.0.0.1"]
+
+    def ssh(self, *command, timeout=120, **kwargs):
+        """Runs a command in the control domain; returns subprocess's result (code 255: no SSH)."""
+        if not self.running():
+            raise BenchError(f"machine {self.name} does not run: {self.describe()}")
+        kwargs = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, **kwargs}
+        try:
+            return subprocess.run(self.ssh_command() + list(command), timeout=timeout, **kwargs)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"`{' '.join(command)}` over SSH took more than {timeout} s: "
+                             f"{error.stderr or ''}\n{self.describe()}") from error
+
+
+class Watch:
+    """Waits for changes in a folder by inotify."""
+
+    def __init__(self, folder):
+        self.fd = LIBC.inotify_init()
+        mask = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
+        if self.fd < 0 or LIBC.inotify_add_watch(self.fd, os.fsencode(folder), mask) < 0:
+            raise BenchError(f"cannot watch {folder}: {os.strerror(ctypes.get_errno())}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+
+    def changed(self, timeout):
+        if select.select([self.fd], [], [], timeout)[0]:
+            os.read(self.fd, 65536)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""The boot medium of a test machine: an ISO image of its own, made in a second by boot/mkiso.
+
+Files for the control domain (the bench's SSH key, settings) travel in a small cpio archive
+appended to the initramfs; Linux unpacks both. The key is made once per build folder.
+"""
+
+import os
+import pathlib
+import subprocess
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = (TOP / os.environ.get("BUILD", "build")).resolve()
+
+
+class BenchError(Exception):
+    """Something that the user of the bench can act on; its text says how."""
+
+
+def ssh_key():
+    """The path of the bench's private key; made when it is missing."""
+    key = BUILD / "bench-key"
+    if not key.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        fresh = BUILD / f"bench-key.{os.getpid()}"
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornero-bench", "-f", fresh],
+            check=True, timeout=60)
+        fresh.with_suffix(f".{os.getpid()}.pub").rename(key.with_suffix(".pub"))
+        fresh.rename(key)
+    return key
+
+
+def cpio(files):
+    """A newc archive of {path: bytes}, with the folders on the way."""
+    entries = {}
+    for path in files:
+        for parent in reversed(pathlib.PurePosixPath(path).parents):
+            if str(parent) != ".":
+                entries[str(parent)] = (0o040755, b"")
+        entries[path] = (0o100600, files[path])
+    entries["TRAILER!!!"] = (0, b"")
+    archive = bytearray()
+    for inode, (name, (mode, data)) in enumerate(entries.items(), 1):
+        # magic, then: inode mode uid gid links mtime size 2xdevice 2xrdevice name-length check
+        fields = [inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        archive += b"070701" + b"".join(b"%08X" % field for field in fields)
+        archive += name.encode() + b"\0"
+        archive += bytes(-len(archive) % 4)
+        archive += data
+        archive += bytes(-len(archive) % 4)
+    return bytes(archive)
+
+
+def make_iso(folder, config):
+    """The ISO image for config in folder; returns its path."""
+    initramfs = folder / "initramfs"
+    files = {"etc/hornero/authorized_keys": ssh_key().with_suffix(".pub").read_bytes()}
+    for item in config["file"]:
+        inside, _, outside = item.partition("=")
+        files[inside.lstrip("/")] = pathlib.Path(outside).read_bytes()
+    try:
+        base = pathlib.Path(config["initramfs"]).read_bytes()
+    except OSError as error:
+        raise BenchError(f"no initramfs ({error}); `make` builds it") from error
+    initramfs.write_bytes(base + bytes(-len(base) % 4) + cpio(files))
+    iso = folder / "machine.iso"
+    linux = (TOP / "boot/control-domain.cmdline").read_text().split() + config["extra"].split()
+    command = [TOP / "boot/mkiso", "--output", iso, "--kernel", config["kernel"],
+               "--initramfs", initramfs, "--timeout", "0", "--entry", config["entry"],
+               "--linux-cmdline", " ".join(linux), "--grub", config["grub"]]
+    if config["hypervisor"]:
+        command += ["--hypervisor", config["hypervisor"],
+                    "--hypervisor-cmdline", config["cmdline"]]
+    if config["microcode"]:
+        command += ["--microcode", config["microcode"]]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    initramfs.unlink()
+    if made.returncode:
+        raise BenchError(f"boot/mkiso failed:\n{made.stderr.strip()}")
+    return iso
