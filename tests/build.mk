@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 # The bench: the emulator, the host tests, the test runs. See tests/README.md.
 
-.PHONY: bochs test-host host-tests
+.PHONY: deps bochs host-tests test-host test test-full coverage run
+
+deps: ## install the Debian packages that are missing (.packages)
+	@tests/deps
 
 BOCHS := $(shell CACHE=$(CACHE) tests/bochs/build --print)
 
@@ -36,3 +39,24 @@ host-tests: $(HOST_PROGRAMS)
 
 test-host: host-tests ## the host unit tests alone, under sanitizers (seconds)
 	BUILD=$(BUILD) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/test_host.py
+
+# ---- everything
+
+BUILD_ALL = $(MAKE) --no-print-directory -j$(shell nproc)
+
+test: deps ## build everything and pass all tests but the long ones
+	$(BUILD_ALL) all host-tests bochs
+	BUILD=$(BUILD) tests/suite
+
+test-full: deps ## the long tests as well
+	$(BUILD_ALL) all host-tests bochs
+	BUILD=$(BUILD) tests/suite --full
+
+coverage: test-host ## what the host tests execute, line by line, to $(BUILD)/coverage.txt
+	gcovr --root . --object-directory $(BUILD)/host --exclude tests/ --output $(BUILD)/coverage.txt \
+		$(BUILD)/host
+	tail -n 3 $(BUILD)/coverage.txt
+
+run: deps ## boot in the best emulator present and log into the control domain
+	$(BUILD_ALL) all bochs
+	BUILD=$(BUILD) tests/try
