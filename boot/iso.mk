@@ -3,12 +3,12 @@
 # (tests/machine), by the same boot/mkiso.
 
 HYPERVISOR ?= $(BUILD)/hornero.elf
-KERNEL ?= $(BUILD)/control-domain/vmlinuz
-INITRAMFS ?= $(BUILD)/control-domain/initramfs
+CD_KERNEL ?= $(BUILD)/control-domain/vmlinuz
+CD_INITRAMFS ?= $(BUILD)/control-domain/initramfs
 
 .PHONY: iso
 iso: $(BUILD)/hornero.iso ## the boot image: a hybrid ISO for CD, USB stick or disk, BIOS and UEFI
 all: iso
 
-$(BUILD)/hornero.iso: $(HYPERVISOR) $(KERNEL) $(INITRAMFS) boot/mkiso boot/control-domain.cmdline
-	boot/mkiso --output $@ --hypervisor $(HYPERVISOR) --kernel $(KERNEL) --initramfs $(INITRAMFS)
+$(BUILD)/hornero.iso: $(HYPERVISOR) $(CD_KERNEL) $(CD_INITRAMFS) boot/mkiso boot/control-domain.cmdline
+	boot/mkiso --output $@ --hypervisor $(HYPERVISOR) --kernel $(CD_KERNEL) --initramfs $(CD_INITRAMFS)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The bench: the emulator, the host tests, the test runs. See tests/README.md.
 
-.PHONY: deps bochs host-tests test-host test test-full coverage run
+.PHONY: deps bochs format host-tests test-host test test-full coverage run
 
 deps: ## install the Debian packages that are missing (.packages)
 	@tests/deps
@@ -39,6 +39,9 @@ host-tests: $(HOST_PROGRAMS)
 
 test-host: host-tests ## the host unit tests alone, under sanitizers (seconds)
 	BUILD=$(BUILD) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/test_host.py
+
+format: ## let clang-format format every source
+	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
 # ---- everything
 
