@@ -2,7 +2,7 @@
 /*
  * Bytes to operands. The opcode maps below hold the instructions that insn_step() carries out, in
  * the notation of the SDM's opcode maps: E is the register or memory of a ModRM byte, G its
- * register, I an immediate, O an offset without ModRM, X and Y the strings; b, w, v, z say how
+ * register, I an immediate, O an offset without ModRM, X and Y the strings; b, w, v, y, z say how
  * many bytes. Where a ModRM byte's middle field picks the instruction, a group's table follows.
  *
  * What is not in the maps is refused, for good: an instruction that is decoded here but not
@@ -17,7 +17,7 @@
 /* ---- the opcode maps */
 
 enum kind { K_NONE, K_E, K_M, K_G, K_I, K_ACC, K_O, K_X, K_Y, K_DX, K_STACK };
-enum size { S_B = 0x00, S_W = 0x10, S_V = 0x20, S_Z = 0x30 };
+enum size { S_B = 0x00, S_W = 0x10, S_V = 0x20, S_Z = 0x30, S_Y = 0x40 };
 
 enum operand_code {
 	Eb = K_E | S_B,
@@ -25,8 +25,10 @@ enum operand_code {
 	Ev = K_E | S_V,
 	Ez = K_E | S_Z,
 	Mv = K_M | S_V,
+	My = K_M | S_Y,
 	Gb = K_G | S_B,
 	Gv = K_G | S_V,
+	Gy = K_G | S_Y,
 	Ib = K_I | S_B,
 	Iz = K_I | S_Z,
 	ALb = K_ACC | S_B,
@@ -113,7 +115,7 @@ static const struct opcode two_byte[256] = {
 	[0xb3] = OP(BTR, Ev, Gv, F_BITS), [0xbb] = OP(BTC, Ev, Gv, F_BITS),
 	[0xb6] = OP(MOV, Gv, Eb), [0xb7] = OP(MOV, Gv, Ew), [0xba] = GROUP(BA),
 	[0xbe] = OP(MOV, Gv, Eb, F_SIGNED), [0xbf] = OP(MOV, Gv, Ew, F_SIGNED),
-	BYTE_AND_V(0xc0, XADD, E, G), [0xc3] = OP(MOV, Mv, Gv, F_NP),
+	BYTE_AND_V(0xc0, XADD, E, G), [0xc3] = OP(MOV, My, Gy, F_NP),
 	[0xd6] = VECTOR, [0xe7] = VECTOR,
 };
 
@@ -314,6 +316,9 @@ static void decode_operand(struct cursor *c, struct insn *insn, struct insn_oper
 		break;
 	case S_V:
 		o->size = c->operand_size;
+		break;
+	case S_Y:
+		o->size = c->operand_size > 4 ? c->operand_size : 4;
 		break;
 	default:
 		o->size = c->operand_size < 4 ? c->operand_size : 4;
