@@ -6,8 +6,8 @@ as long as the machine lives, so nobody has to trust a process id: the machine r
 the lock is held. It starts the emulator, ends it at the time limit or on SIGTERM, and writes
 exit.json. Should the supervisor be killed, the kernel kills the emulator with it.
 
-In the folder: config.json, serial.txt (what the machine said), emulator.log, bochs.log or
-qmp.sock, exit.json, known_hosts, the boot medium.
+In the folder: config.json, pid (the supervisor's), emulator.pid, serial.txt (what the machine
+said), emulator.log, bochs.log or qmp.sock, exit.json, known_hosts, the boot medium.
 """
 
 import ctypes
@@ -31,6 +31,8 @@ from .medium import BUILD, TOP, BenchError
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x80, 0x100
+# said on the serial port once the control domain's SSH server listens
+READY = r"hornero-control-domain: ready IP=\S+ SSH-HOSTKEY=(\S+)\n"
 DEFAULTS = {
     "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
     "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False,
@@ -134,6 +136,9 @@ class Machine:
                     start_new_session=True, pass_fds=[lock.fileno()])
             (self.folder / "pid").write_text(f"{supervisor.pid}\n")
             supervisor.returncode = 0  # it is meant to outlive this process: no warning about it
+        with Watch(self.folder) as watch:
+            while not (self.folder / "emulator.pid").exists() and self.running():
+                watch.changed(1)
         return config
 
     def supervise(self):
@@ -157,6 +162,7 @@ class Machine:
             signal.signal(signal.SIGTERM, stop)
             emulator = subprocess.Popen(config["command"], cwd=self.folder,
                                         stdin=subprocess.DEVNULL, preexec_fn=die_with_supervisor)
+            (self.folder / "emulator.pid").write_text(f"{emulator.pid}\n")
             emulator.wait(config["limit"])
         except Stop:
             reason = "stopped"
@@ -267,9 +273,14 @@ class Machine:
 
     def ssh_command(self):
         config = self.config()
+        known = self.folder / "known_hosts"
+        said = re.search(READY, self.serial().replace("\r", ""))
+        if said:
+            known.write_text(f"[127.0.0.1]:{config['ssh_port']} ssh-ed25519 {said.group(1)}\n")
         return ["ssh", "-i", str(medium.ssh_key()), "-p", str(config["ssh_port"]),
-                "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=accept-new",
-                "-o", f"UserKnownHostsFile={self.folder}/known_hosts", "-o", "LogLevel=ERROR",
+                "-o", "IdentitiesOnly=yes",
+                "-o", f"StrictHostKeyChecking={'yes' if said else 'accept-new'}",
+                "-o", f"UserKnownHostsFile={known}", "-o", "LogLevel=ERROR",
                 "-o", "ConnectTimeout=5", "-o", "ConnectionAttempts=3",
                 "-o", "ServerAliveInterval=15", "root@127.0.0.1"]
 

@@ -69,7 +69,7 @@ def make_iso(folder, config):
     command = [TOP / "boot/mkiso", "--output", iso, "--kernel", config["kernel"],
                "--initramfs", initramfs, "--timeout", "0", "--entry", config["entry"],
                "--linux-cmdline", " ".join(linux), "--grub", config["grub"]]
-    if config["hypervisor"]:
+    if config["entry"] == "hornero":
         command += ["--hypervisor", config["hypervisor"],
                     "--hypervisor-cmdline", config["cmdline"]]
     if config["microcode"]:

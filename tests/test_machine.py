@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""The launcher itself, and the control domain's image on the bare machine (`native` entry): in
+QEMU's translator, which is quick and on every host."""
+
+import os
+import select
+import subprocess
+
+import pytest
+
+from bench.machine import READY
+from bench.medium import TOP, BenchError
+
+pytestmark = pytest.mark.xdist_group("native")
+
+
+def processes_of(machine):
+    """Processes whose working directory is the machine's folder: the supervisor, the emulator."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/cwd") == str(machine.folder):
+                found.append(int(pid))
+        except OSError:
+            pass  # it ended meanwhile, or is another user's
+    return found
+
+
+def launcher(*words):
+    return subprocess.run([TOP / "tests/machine", *words], capture_output=True, text=True,
+                          timeout=120)
+
+
+@pytest.fixture(scope="module")
+def native(shared_machine):
+    machine = shared_machine(emulator="qemu-tcg", entry="native", extra="hornero.test=1")
+    machine.wait(READY, 240)
+    return machine
+
+
+def test_native_login(native):
+    run = native.ssh("cat /proc/cmdline; exit 42")
+    assert run.returncode == 42
+    assert "hornero.test=1" in run.stdout
+
+
+def test_launcher_passes_exit_code_and_output(native):
+    run = launcher("ssh", "--name", native.name, "--", "echo one two; exit 7")
+    assert (run.returncode, run.stdout) == (7, "one two\n")
+
+
+def test_launcher_lists(native):
+    listing = launcher("list").stdout.splitlines()
+    line = next(line for line in listing if line.startswith(native.name))
+    assert "running" in line and str(native.config()["ssh_port"]) in line
+
+
+def test_password_is_never_asked(native):
+    command = native.ssh_command()
+    command[command.index("-i") + 1] = "/dev/null"
+    run = subprocess.run([*command[:-1], "-o", "NumberOfPasswordPrompts=0", command[-1], "true"],
+                         capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert run.returncode == 255
+    assert "Permission denied (publickey)" in run.stderr
+
+
+def test_second_start_is_refused(native):
+    run = launcher("start", "--name", native.name)
+    assert run.returncode == 1
+    assert "runs already" in run.stderr
+
+
+def test_stop_leaves_nothing(machine):
+    started = machine(emulator="qemu-tcg", entry="native")
+    assert len(processes_of(started)) == 2
+    started.stop()
+    assert processes_of(started) == []
+    assert started.exit()["reason"] == "stopped"
+
+
+def test_killed_supervisor_takes_the_emulator_with_it(machine):
+    started = machine(emulator="qemu-tcg", entry="native")
+    emulator = os.pidfd_open(int((started.folder / "emulator.pid").read_text()))
+    os.kill(int((started.folder / "pid").read_text()), 9)
+    assert select.select([emulator], [], [], 30)[0], "the emulator did not end"
+    os.close(emulator)
+    assert not started.running()
+    assert processes_of(started) == []
+
+
+def test_time_limit_ends_a_machine(machine):
+    started = machine(emulator="qemu-tcg", entry="native", limit=1)
+    with pytest.raises(BenchError, match="the time limit of 1 s was reached"):
+        started.wait("never said", 60)
+
+
+def test_wait_times_out(machine):
+    started = machine(emulator="qemu-tcg", entry="native")
+    with pytest.raises(BenchError, match=r"did not say /never said/ in 1 s"):
+        started.wait("never said", 1)
+
+
+def test_missing_kernel_is_named():
+    run = launcher("start", "--name", "missing-kernel", "--kernel", "/nonexistent/vmlinuz",
+                   "--entry", "native")
+    assert run.returncode == 1
+    assert "/nonexistent/vmlinuz is missing" in run.stderr
