@@ -2,9 +2,9 @@
 /*
  * The hypervisor's log: a ring in memory that survives a warm reset, and the boot consoles.
  *
- * Each file that logs defines LOG_TAG before including this header. Lines go to the ring always, and
- * to the consoles while they are the hypervisor's (until the control domain starts) or in a crash.
- * What a guest or the control domain can trigger goes through a struct log_limit.
+ * Each file that logs defines LOG_TAG before including this header. Lines go to the ring always,
+ * and to the consoles while they are the hypervisor's (until the control domain starts) or in a
+ * crash. What a guest or the control domain can trigger goes through a struct log_limit.
  */
 #pragma once
 
@@ -12,9 +12,10 @@
 
 enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DBG };
 
-/** Rate limit: at most @burst lines a second per object; suppressed lines are counted and reported. */
+/** Rate limit: at most @burst lines a second per object; suppressed lines are counted and reported.
+ */
 struct log_limit {
-	uint64_t window_start_tsc;
+	uint64_t window_start_tsc; /* all zero: fresh */
 	uint32_t in_window;
 	uint32_t suppressed;
 };
@@ -39,6 +40,45 @@ bool log_allowed(struct log_limit *limit);
 		if (log_allowed(limit))                                                            \
 			log_line(level, LOG_TAG, __VA_ARGS__);                                     \
 	} while (0)
+
+/* --- reading, for the control domain's `hornero log` --- */
+
+/** Position after the newest line. Positions count slots of the ring, not bytes. */
+uint64_t log_head(void);
+
+/**
+ * Whole lines of text, newest last, from position *@pos on: at most @n bytes into @buf; *@pos moves
+ * on. Lines that were overwritten meanwhile are skipped. Returns the bytes written. Context: any.
+ */
+size_t log_read(uint64_t *pos, char *buf, size_t n);
+
+/* --- boot and crash --- */
+
+/** A place where lines are shown while the hypervisor owns it. */
+struct console {
+	const char *name;
+	void (*reset)(void); /* after the control domain had it */
+	void (*write)(const char *s, size_t n);
+};
+
+#define LOG_RING_BYTES (96 * KIB)
+
+/** Move the log from its early buffer to @ring (LOG_RING_BYTES, page-aligned, zeroed). */
+void log_use_ring(void *ring);
+
+/** Show lines of @level and worse on the consoles; the ring keeps all. */
+void log_set_level(enum log_level level);
+
+/** Let @c show what has been logged since the first line, and all that follows. */
+void log_console_add(const struct console *c);
+void log_console_remove_all(void);
+
+/** Raw text to every console, whoever owns them now. Context: refusal or crash, one CPU. */
+void log_emergency_begin(void);
+void log_emergency_write(const char *s);
+
+/** Kilohertz of the time-stamp counter, for the time in front of each line; 0 while unknown. */
+void log_set_tsc_khz(uint64_t khz);
 
 /** Stop printing to serial and screen: they are the control domain's from now on. */
 void log_consoles_release(void);

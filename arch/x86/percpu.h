@@ -24,7 +24,7 @@ struct cpu {
 
 /** CPUs found and usable, and the array of them (index 0 is the boot processor). */
 extern unsigned int cpu_count;
-extern struct cpu *cpu_table[];
+extern struct cpu **cpu_table;
 
 static inline struct cpu *this_cpu(void)
 {

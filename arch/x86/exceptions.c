@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What happens when the hypervisor itself faults, and when an NMI or machine check finds it
+ * running.
+ *
+ * A fault at an address in the exception table is expected (asm.h's _safe accessors, VMX
+ * instructions): execution continues at the fix-up. Everything else, but NMI and #MC, is our
+ * mistake and ends in a crash record. The stubs are in isr.S, the interrupt table in boot/entry.S,
+ * the crash in vmm/panic.c.
+ */
+#include <x86/exceptions.h>
+#include <x86/asm.h>
+#include <x86/layout.h>
+#include <x86/percpu.h>
+#include <crash.h>
+
+enum { VEC_NMI = 2, VEC_UD = 6, VEC_GP = 13, VEC_PF = 14, VEC_MC = 18 };
+
+struct ex_entry {
+	int32_t from, to; /* each relative to its own address */
+};
+
+extern const struct ex_entry ex_table_start[], ex_table_end[];
+
+static const char *const names[IDT_VECTORS] = {
+	[0] = "#DE divide error",
+	[1] = "#DB debug",
+	[2] = "NMI",
+	[3] = "#BP breakpoint",
+	[4] = "#OF overflow",
+	[5] = "#BR bound",
+	[6] = "#UD invalid opcode",
+	[7] = "#NM no FPU",
+	[8] = "#DF double fault",
+	[10] = "#TS invalid TSS",
+	[11] = "#NP segment not present",
+	[12] = "#SS stack fault",
+	[13] = "#GP general protection",
+	[14] = "#PF page fault",
+	[16] = "#MF x87 error",
+	[17] = "#AC alignment check",
+	[18] = "#MC machine check",
+	[19] = "#XM SIMD error",
+	[20] = "#VE virtualization",
+	[21] = "#CP control protection",
+};
+
+static bool fix_up(struct trap_frame *f)
+{
+	for (const struct ex_entry *e = ex_table_start; e < ex_table_end; e++) {
+		if ((uint64_t)&e->from + (uint64_t)(int64_t)e->from == f->rip) {
+			f->rip = (uint64_t)&e->to + (uint64_t)(int64_t)e->to;
+			return true;
+		}
+	}
+	return false;
+}
+
+void trap_handle(struct trap_frame *f)
+{
+	const char *name = f->vector < IDT_VECTORS ? names[f->vector] : NULL;
+
+	switch (f->vector) {
+	case VEC_NMI:
+		this_cpu()->nmi_in_root = 1;
+		if (virt_nmi)
+			virt_nmi(this_cpu());
+		return;
+	case VEC_MC:
+		if (virt_machine_check && virt_machine_check(this_cpu(), f))
+			return;
+		break;
+	case VEC_UD:
+	case VEC_GP:
+	case VEC_PF:
+		if (fix_up(f))
+			return;
+		break;
+	default:
+		break;
+	}
+	if (f->vector == VEC_PF)
+		crash(f, "%s at %#lx, error %#lx", name, read_cr2(), f->error);
+	else
+		crash(f, "%s, error %#lx", name ? name : "reserved exception", f->error);
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Sending INIT and SIPI through the local APIC in whichever mode it is.
+ *
+ * Source: SDM 3A "Issuing Interprocessor Interrupts", "x2APIC Register Address Space".
+ */
+#include <x86/lapic.h>
+#include <x86/asm.h>
+#include <x86/paging.h>
+
+#define APIC_BASE_X2APIC BIT64(10)
+#define APIC_BASE_ENABLE BIT64(11)
+
+#define ICR_LOW	     0x300
+#define ICR_HIGH     0x310
+#define ICR_PENDING  BIT64(12)
+#define ICR_ASSERT   BIT64(14)
+#define ICR_INIT     (UINT64_C(5) << 8)
+#define ICR_STARTUP  (UINT64_C(6) << 8)
+#define ICR_OTHERS   (UINT64_C(3) << 18)
+#define ICR_PATIENCE 100000
+
+static volatile uint8_t *registers;
+
+static volatile uint32_t *reg(unsigned int offset)
+{
+	return (volatile uint32_t *)(registers + offset);
+}
+
+void lapic_init(void)
+{
+	registers = map_device(HPA(rdmsr(MSR_APIC_BASE) & MASK64(51, 12)), PAGE_SIZE);
+}
+
+uint32_t lapic_id(void)
+{
+	if (cpuid_has_leaf(0xb)) {
+		struct cpuid_regs r = cpuid(0xb, 0);
+
+		if (r.ebx)
+			return r.edx;
+	}
+	return cpuid(1, 0).ebx >> 24;
+}
+
+static bool x2apic(void)
+{
+	return rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC;
+}
+
+uint32_t lapic_max_id(void)
+{
+	return x2apic() ? UINT32_MAX - 1 : 254;
+}
+
+static void icr_write(uint32_t apic_id, uint64_t command)
+{
+	if (!registers || !(rdmsr(MSR_APIC_BASE) & APIC_BASE_ENABLE))
+		return;
+	if (x2apic()) {
+		wrmsr(MSR_X2APIC_ICR, (uint64_t)apic_id << 32 | command);
+		return;
+	}
+	*reg(ICR_HIGH) = apic_id << 24;
+	*reg(ICR_LOW) = (uint32_t)command;
+	for (int i = 0; i < ICR_PATIENCE && (*reg(ICR_LOW) & ICR_PENDING); i++)
+		cpu_relax();
+}
+
+void lapic_send_init(uint32_t apic_id)
+{
+	icr_write(apic_id, ICR_INIT | ICR_ASSERT);
+}
+
+void lapic_send_sipi(uint32_t apic_id, uint8_t vector)
+{
+	icr_write(apic_id, ICR_STARTUP | ICR_ASSERT | vector);
+}
+
+void lapic_send_init_all_others(void)
+{
+	icr_write(0, ICR_OTHERS | ICR_INIT | ICR_ASSERT);
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Starting the other processors.
+ */
+#pragma once
+
+#include <acpi.h>
+#include <x86/percpu.h>
+
+/** Make the CPU table for at most @most CPUs, with the boot processor in it. Context: boot. */
+void smp_init(unsigned int most, struct cpu *boot);
+
+/** Start every usable CPU, up to the table's size; each waits for smp_release(). One that does not
+ * come up is named and left out. Context: boot processor, final page tables. */
+void smp_start(const struct acpi_reader *r);
+
+/** Let the started CPUs go on to virt_ap_main(). */
+void smp_release(void);

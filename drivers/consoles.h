@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The devices that can show the log: serial port, VGA text screen, linear framebuffer.
+ */
+#pragma once
+
+#include <boot_info.h>
+#include <log.h>
+
+#define UART_COM1 0x3f8
+#define UART_COM2 0x2f8
+
+/** The UART at I/O port @port, set to 115200 8N1; NULL if nothing answers there. */
+const struct console *uart_console(uint16_t port);
+
+/** The text screen of @columns x @rows whose memory is mapped at @cells. */
+const struct console *vga_text_console(void *cells, unsigned int columns, unsigned int rows);
+
+/** The framebuffer described by @fb, mapped at @pixels; NULL if its format is unknown. */
+const struct console *framebuffer_console(void *pixels, const struct boot_framebuffer *fb);
+
+/** Start the consoles of @list (`console=`), and show on them what was logged before. @bios: a text
+ * screen may be assumed if @fb says nothing. Context: boot. */
+void consoles_start(const char *list, const struct boot_framebuffer *fb, bool bios);
+
+/** Give the screen a mapping that outlives boot. Context: final page tables. */
+void consoles_remap(void);
+
+/** Take the consoles for the last words. Context: refusal or crash. */
+void consoles_emergency(void);

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+# The hypervisor: every .c and .S of boot/, arch/, vmm/ and drivers/, plus newlib's linked parts.
+# Products: $(BUILD)/hornero.elf (what GRUB loads), $(BUILD)/hornero.debug (the same with symbols).
+# Newlib is compiled file by file into $(CACHE): its own build would also want the float parts.
+
+HV_CC ?= gcc
+HV_MACHINE := -m64 -ffreestanding -mgeneral-regs-only -mno-sse -mno-mmx -mno-80387 -mcmodel=kernel \
+	-mno-red-zone -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
+	-fcf-protection=none -ffunction-sections -fdata-sections -fno-strict-aliasing
+HV_WARN := -Wall -Wextra -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+
+# --- newlib ---
+NEWLIB_TAR := $(lastword $(sort $(wildcard /usr/src/newlib/newlib-*.tar.xz)))
+NEWLIB_FILES := stdio/vsnprintf stdio/snprintf stdio/vfprintf string/memcpy string/memmove string/memset string/memcmp \
+	string/memchr string/strlen string/strnlen string/strcmp string/strncmp string/strchr string/strrchr \
+	string/strlcpy string/strstr string/strspn string/strcspn search/qsort search/bsearch stdlib/strtoul ctype/ctype_
+NEWLIB_DIRS := include stdio string search stdlib ctype locale
+NEWLIB_CONFIG := _WANT_IO_LONG_LONG _WANT_REENT_SMALL _REENT_SMALL _LITE_EXIT
+NEWLIB_DEFS_vfprintf := -DINTEGER_ONLY -DSTRING_ONLY
+NEWLIB_DEFS_vsnprintf := -D_svfprintf_r=_svfiprintf_r
+NEWLIB_DEFS_snprintf := -D_svfprintf_r=_svfiprintf_r
+NEWLIB_FLAGS := -std=gnu11 -O2 -g -w -fno-builtin $(HV_MACHINE)
+NEWLIB_KEY := $(shell echo '$(NEWLIB_TAR) $(NEWLIB_FILES) $(NEWLIB_CONFIG) $(NEWLIB_FLAGS)' | cksum | cut -d' ' -f1)
+NEWLIB := $(CACHE)/newlib-$(NEWLIB_KEY)
+
+$(NEWLIB)/libc.a:
+	@test -n "$(NEWLIB_TAR)" || { echo "newlib's source is missing: run 'make deps' (package newlib-source)"; exit 1; }
+	@set -e; t=$(NEWLIB).$$$$; rm -rf $$t; mkdir -p $$t/obj; echo "newlib: $(NEWLIB)"; \
+	tar -xf $(NEWLIB_TAR) -C $$t --strip-components=3 --wildcards $(patsubst %,'*/newlib/libc/%',$(NEWLIB_DIRS)); \
+	{ echo '#pragma once'; for d in $(NEWLIB_CONFIG); do echo "#define $$d 1"; done; } > $$t/include/newlib.h; \
+	$(foreach f,$(NEWLIB_FILES),$(HV_CC) $(NEWLIB_FLAGS) $(NEWLIB_DEFS_$(notdir $f)) -isystem $$t/include \
+		-I$$t/stdio -I$$t/string -c $$t/$f.c -o $$t/obj/$(notdir $f).o;) \
+	ar rcs $$t/libc.a $$t/obj/*.o; mv -T $$t $(NEWLIB) 2>/dev/null || rm -rf $$t
+
+# --- the hypervisor ---
+HV_SRC := $(sort $(wildcard boot/*.c boot/*.S vmm/*.c vmm/*.S drivers/*.c drivers/*.S) $(shell find arch -name '*.c' -o -name '*.S'))
+HV_FONT := /usr/share/consolefonts/Uni2-Fixed16.psf.gz
+HV_OBJ := $(HV_SRC:%=$(BUILD)/hv/%.o) $(BUILD)/hv/font.o
+HV_CPPFLAGS = -nostdinc -isystem $(shell $(HV_CC) -print-file-name=include) -isystem $(NEWLIB)/include -I. -Ivmm -Iarch -Idrivers -I$(BUILD)/hv
+HV_CFLAGS := -std=gnu11 -O2 -g $(HV_MACHINE) $(HV_WARN)
+HV_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld,--gc-sections,--build-id=none,-z,max-page-size=4096,-z,noexecstack,--no-warn-rwx-segments
+
+.PHONY: hypervisor
+hypervisor: $(BUILD)/hornero.elf ## the hypervisor's image
+all: hypervisor
+
+$(BUILD)/hv/%.c.o: %.c $(NEWLIB)/libc.a vmm/build.mk
+	@mkdir -p $(@D)
+	$(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/hv/%.S.o: %.S $(NEWLIB)/libc.a vmm/build.mk
+	@mkdir -p $(@D)
+	$(HV_CC) $(HV_CPPFLAGS) -D__ASSEMBLY__ -g $(HV_MACHINE) -MMD -MP -c $< -o $@
+
+$(BUILD)/hv/font.o: drivers/font.py
+	@mkdir -p $(@D)
+	@test -f $(HV_FONT) || { echo "$(HV_FONT) is missing: run 'make deps' (package console-setup-linux)"; exit 1; }
+	python3 drivers/font.py $(HV_FONT) > $(BUILD)/hv/font.c
+	$(HV_CC) -c $(HV_CFLAGS) $(BUILD)/hv/font.c -o $@
+
+# Two passes: the functions' addresses of the first become the symbol table of the second.
+$(BUILD)/hv/pass1.elf: $(HV_OBJ) linker.ld
+	$(HV_CC) $(HV_LDFLAGS) $(HV_OBJ) $(NEWLIB)/libc.a -o $@
+
+$(BUILD)/hv/symtab.S: $(BUILD)/hv/pass1.elf vmm/symtab.awk
+	nm -n $< | awk -f vmm/symtab.awk > $@
+
+$(BUILD)/hornero.debug: $(BUILD)/hv/symtab.S
+	$(HV_CC) -c $< -o $(BUILD)/hv/symtab.o
+	$(HV_CC) $(HV_LDFLAGS) $(HV_OBJ) $(BUILD)/hv/symtab.o $(NEWLIB)/libc.a -o $@
+	cmp <(nm -n $(BUILD)/hv/pass1.elf | grep ' [tT] ') <(nm -n $@ | grep ' [tT] ')
+
+$(BUILD)/hornero.elf: $(BUILD)/hornero.debug
+	strip --strip-all $< -o $@
+
+-include $(HV_OBJ:.o=.d)

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The hypervisor's own command line: `name=value` words, each one known by the table below.
+ *
+ * To add an option, add a row: name, form of the value, default, what it is for. An unknown word or
+ * malformed value is reported by name and the default is used. Pure: compiled into host tests.
+ */
+#pragma once
+
+#include <types.h>
+
+/* Forms: SIZE is a number with K, M or G; NUMBER a decimal number; LEVEL error|warn|info|debug or
+ * 0-3; SECONDS a number or `halt`; TEXT anything. */
+enum cmdline_form { OPT_SIZE, OPT_NUMBER, OPT_LEVEL, OPT_SECONDS, OPT_TEXT };
+
+#define CMDLINE_OPTIONS(X)                                                                         \
+	X(control_mem, OPT_SIZE, "", "memory of the control domain")                               \
+	X(console, OPT_TEXT, "com1,screen", "com1, com2, I/O port, screen, none")                  \
+	X(loglevel, OPT_LEVEL, "info", "least severe lines shown on the consoles")                 \
+	X(maxcpus, OPT_NUMBER, "", "use at most so many CPUs")                                     \
+	X(panic, OPT_SECONDS, "10", "seconds until the reset after a crash, or halt")              \
+	X(cpu_features, OPT_TEXT, "", "tests: -name switches a processor feature off")
+
+#define CMDLINE_VALUE_BYTES 128
+
+/**
+ * Parse @text. @complain is called once for each word that is not taken: the @word, why, and the
+ * default that is used instead ("" if none).
+ */
+void cmdline_parse(const char *text,
+		   void (*complain)(const char *word, const char *why, const char *fallback));
+
+/** Value of option @name as given, or its default. Never NULL for a name of the table. */
+const char *cmdline_get(const char *name);
+
+/** Value of an OPT_SIZE (bytes) or OPT_NUMBER option; @fallback if it was not given. */
+uint64_t cmdline_number(const char *name, uint64_t fallback);
+
+/** 0-3 for an OPT_LEVEL option. */
+unsigned int cmdline_level(const char *name);
+
+/** True if the comma-separated list @list contains @word. */
+bool cmdline_list_has(const char *list, const char *word);

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The crash record: what is written when the hypervisor itself fails, and how it is found again.
+ *
+ * It lies at the end of the heap, whose place depends only on the machine and the image, and is
+ * checksummed; where the firmware leaves RAM alone over a warm reset, the next boot finds it and
+ * keeps a copy.
+ */
+#pragma once
+
+#include <types.h>
+
+struct trap_frame;
+
+#define CRASH_BYTES (12 * KIB)
+
+/** End with a crash record about @f (NULL: no exception, the caller's own state). Context: any. */
+void crash(const struct trap_frame *f, const char *fmt, ...) __noreturn __printf(2, 3);
+
+/** Use @record (CRASH_BYTES, end of the heap) from now on. What the last boot left there is first
+ * copied to
+ * @copy (CRASH_BYTES) if it is whole. */
+void crash_init(void *record, void *copy);
+
+/** Text of the previous boot's crash record, NUL-terminated, or NULL. */
+const char *crash_previous(void);
+
+/** Name of the function that @va lies in and the offset into it; NULL if in none. */
+const char *symbol_name(uint64_t va, uint64_t *offset);
+
+/** Show this CPU's last VM exits, a line at a time. Supplied by the VMX side. Context: crash. */
+void virt_crash_exits(void (*emit)(const char *)) __attribute__((weak));

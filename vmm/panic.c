@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The ends: a refusal in plain words, or a crash record.
+ *
+ * A crash stops the other CPUs by INIT (it exits from a guest at once; a CPU in root keeps it
+ * pending), writes the record piece by piece while showing it on every console, closes it with a
+ * checksum, flushes the caches and resets the machine or halts, as `panic=` says. A crash inside a
+ * crash closes the record as it is.
+ */
+#include <panic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmdline.h>
+#include <consoles.h>
+#include <crash.h>
+#include <log.h>
+#include <x86/asm.h>
+#include <x86/exceptions.h>
+#include <x86/gdt.h>
+#include <x86/lapic.h>
+#include <x86/machine.h>
+#include <x86/percpu.h>
+
+#define LOG_TAG	       "crash"
+#define RECORD_MAGIC   UINT64_C(0x31435248534f5248) /* HROSHRC1 */
+#define BACKTRACE_MAX  16
+#define LAST_LOG_LINES 24
+#define BOX_WIDTH      76
+
+struct record {
+	uint64_t magic;
+	uint32_t bytes; /* of text */
+	uint32_t sum;
+	char text[CRASH_BYTES - 16];
+};
+static_assert(sizeof(struct record) == CRASH_BYTES, "crash record");
+
+static struct record *record;
+static const struct record *previous;
+static uint32_t crash_owner; /* 1 + CPU */
+
+static uint32_t sum_of(const char *s, uint32_t n)
+{
+	uint32_t a = 1, b = 0; /* as Adler-32 */
+
+	for (uint32_t i = 0; i < n; i++) {
+		a = (a + (uint8_t)s[i]) % 65521;
+		b = (b + a) % 65521;
+	}
+	return b << 16 | a;
+}
+
+static bool record_whole(const struct record *r)
+{
+	return r->magic == RECORD_MAGIC && r->bytes < sizeof(r->text) && r->text[r->bytes] == 0 &&
+	       r->sum == sum_of(r->text, r->bytes);
+}
+
+void crash_init(void *memory, void *copy)
+{
+	record = memory;
+	if (record_whole(record)) {
+		memcpy(copy, record, sizeof(*record));
+		previous = copy;
+		log_info(
+			"the previous boot ended in a crash; 'hornero log --crash' shows the record");
+	}
+	memset(record, 0, sizeof(*record));
+}
+
+const char *crash_previous(void)
+{
+	return previous ? previous->text : NULL;
+}
+
+static void emit(const char *s)
+{
+	if (record) {
+		size_t n = min_u64(strlen(s), sizeof(record->text) - 1 - record->bytes);
+
+		memcpy(record->text + record->bytes, s, n);
+		record->bytes += (uint32_t)n;
+	}
+	log_emergency_write(s);
+}
+
+static void __printf(1, 2) emitf(const char *fmt, ...)
+{
+	char line[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	emit(line);
+}
+
+static void record_close(void)
+{
+	if (!record)
+		return;
+	record->text[record->bytes] = 0;
+	record->sum = sum_of(record->text, record->bytes);
+	record->magic = RECORD_MAGIC;
+	wbinvd();
+}
+
+static void emit_address(const char *what, uint64_t va)
+{
+	uint64_t offset;
+	const char *name = symbol_name(va, &offset);
+
+	if (name)
+		emitf("%s %016lx %s+%#lx\n", what, va, name, offset);
+	else
+		emitf("%s %016lx\n", what, va);
+}
+
+static void emit_registers(const struct trap_frame *f)
+{
+	emit_address("rip", f->rip);
+	emitf("rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
+	emitf("rsi %016lx rdi %016lx rbp %016lx rsp %016lx\n", f->rsi, f->rdi, f->rbp, f->rsp);
+	emitf("r8  %016lx r9  %016lx r10 %016lx r11 %016lx\n", f->r8, f->r9, f->r10, f->r11);
+	emitf("r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", f->r12, f->r13, f->r14, f->r15);
+	emitf("cr0 %016lx cr2 %016lx cr3 %016lx cr4 %016lx flags %lx\n", read_cr0(), read_cr2(),
+	      read_cr3(), read_cr4(), f->rflags);
+}
+
+/* Follow frame pointers upwards from @rbp; each must lie in the same stack, above the one before.
+ */
+static void emit_backtrace(uint64_t rbp)
+{
+	uint64_t lo, hi;
+
+	if (!stack_bounds(rbp, &lo, &hi))
+		return;
+	for (int i = 0; i < BACKTRACE_MAX && rbp >= lo && rbp <= hi - 16 && is_aligned(rbp, 8);
+	     i++) {
+		const uint64_t *frame = (const uint64_t *)rbp;
+
+		if (!frame[1])
+			return;
+		emit_address("  called from", frame[1] - 1);
+		lo = rbp + 1;
+		rbp = frame[0];
+	}
+}
+
+static void emit_log(void)
+{
+	uint64_t head = log_head();
+	uint64_t pos = head > LAST_LOG_LINES ? head - LAST_LOG_LINES : 0;
+	char text[512];
+	size_t n;
+
+	emit("last log lines:\n");
+	while ((n = log_read(&pos, text, sizeof(text) - 1)) > 0) {
+		text[n] = 0;
+		emit(text);
+	}
+}
+
+static void finish(void) __noreturn;
+static void finish(void)
+{
+	const char *how = cmdline_get("panic");
+	uint64_t seconds = cmdline_number("panic", 10);
+
+	record_close();
+	if (!strcmp(how, "halt")) {
+		emit("halted (panic=halt)\n");
+		cpu_halt_forever();
+	}
+	emitf("reset in %lu s (panic=)\n", seconds);
+	for (uint64_t i = 0; i < seconds; i++)
+		delay_us(1000000);
+	machine_reset();
+}
+
+static void crash_v(const struct trap_frame *f, uint64_t rip, uint64_t rbp, const char *fmt,
+		    va_list ap)
+{
+	uint32_t me = this_cpu()->index + 1, nobody = 0;
+	char reason[160];
+
+	if (!__atomic_compare_exchange_n(&crash_owner, &nobody, me, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST)) {
+		if (nobody != me)
+			cpu_halt_forever(); /* another CPU is at it */
+		emit("\ncrashed while writing the crash record\n");
+		if (f)
+			emit_address("rip", f->rip);
+		finish();
+	}
+	lapic_send_init_all_others();
+	consoles_emergency();
+	vsnprintf(reason, sizeof(reason), fmt, ap);
+	emitf("\n=== Hornero crashed on CPU %u: %s\n", me - 1, reason);
+	if (f)
+		emit_registers(f);
+	else
+		emit_address("in", rip);
+	emit_backtrace(f ? f->rbp : rbp);
+	if (virt_crash_exits) {
+		emit("last exits of this CPU:\n");
+		virt_crash_exits(emit);
+	}
+	emit_log();
+	emit("=== end of the crash record\n");
+}
+
+void crash(const struct trap_frame *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	crash_v(f, (uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0), fmt,
+		ap);
+	va_end(ap);
+	finish();
+}
+
+void panic(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	crash_v(NULL, (uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0),
+		fmt, ap);
+	va_end(ap);
+	finish();
+}
+
+static void box_rule(void)
+{
+	char line[BOX_WIDTH + 6] = "+";
+
+	memset(line + 1, '-', BOX_WIDTH + 2);
+	memcpy(line + BOX_WIDTH + 3, "+\n", 3);
+	log_emergency_write(line);
+}
+
+/* One paragraph, broken at blanks to the box's width. */
+static void box_text(const char *s)
+{
+	while (*s) {
+		char line[BOX_WIDTH + 8];
+		size_t n = strcspn(s, "\n");
+
+		if (n > BOX_WIDTH) {
+			for (n = BOX_WIDTH; n > 1 && s[n] != ' '; n--)
+				;
+			if (n == 1)
+				n = BOX_WIDTH;
+		}
+		snprintf(line, sizeof(line), "| %-*.*s |\n", BOX_WIDTH, (int)n, s);
+		log_emergency_write(line);
+		s += n;
+		s += strspn(s, " \n");
+	}
+}
+
+void machine_refuse(const char *what, const char *fmt, ...)
+{
+	static char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	lapic_send_init_all_others();
+	consoles_emergency();
+	log_emergency_write("\n");
+	box_rule();
+	box_text("Hornero cannot run here:");
+	box_text(what);
+	box_text(text);
+	box_text("The machine is halted.");
+	box_rule();
+	cpu_halt_forever();
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/*
+ * This machine, as found at boot. Written by vmm/main.c before the VMX side starts, then read-only.
+ */
+#pragma once
+
+#include <acpi.h>
+#include <boot_info.h>
+
+struct cpu;
+
+struct platform {
+	struct boot_info boot;
+	struct mem_range map[BOOT_MAX_RANGES]; /* cleaned (vmm/memmap.h) */
+	unsigned int n_map;
+	uint64_t ram_top; /* end of the highest RAM */
+	bool acpi_found;
+	struct acpi_info acpi;
+	uint64_t tsc_khz; /* from CPUID 15h or the PIT */
+};
+
+extern struct platform platform;
+
+/* --- what the VMX side supplies --- */
+
+/** Heap it will ask for with @cpus CPUs and RAM up to @ram_top. */
+uint64_t virt_heap_bytes(unsigned int cpus, uint64_t ram_top) __attribute__((weak));
+
+/** Go on with everything; all CPUs stand in virt_ap_main() or are about to. Context: boot
+ * processor. */
+void virt_bsp_main(void) __noreturn __attribute__((weak));
+
+/** Go on on a started CPU. Context: any CPU but the boot processor. */
+void virt_ap_main(struct cpu *c) __noreturn __attribute__((weak));
