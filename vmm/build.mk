@@ -46,31 +46,34 @@ all: hypervisor
 
 $(BUILD)/hv/%.c.o: %.c $(NEWLIB)/libc.a vmm/build.mk
 	@mkdir -p $(@D)
-	$(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+	@echo '  CC $<'
+	@$(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/hv/%.S.o: %.S $(NEWLIB)/libc.a vmm/build.mk
 	@mkdir -p $(@D)
-	$(HV_CC) $(HV_CPPFLAGS) -D__ASSEMBLY__ -g $(HV_MACHINE) -MMD -MP -c $< -o $@
+	@echo '  AS $<'
+	@$(HV_CC) $(HV_CPPFLAGS) -D__ASSEMBLY__ -g $(HV_MACHINE) -MMD -MP -c $< -o $@
 
 $(BUILD)/hv/font.o: drivers/font.py
 	@mkdir -p $(@D)
 	@test -f $(HV_FONT) || { echo "$(HV_FONT) is missing: run 'make deps' (package console-setup-linux)"; exit 1; }
-	python3 drivers/font.py $(HV_FONT) > $(BUILD)/hv/font.c
-	$(HV_CC) -c $(HV_CFLAGS) $(BUILD)/hv/font.c -o $@
+	@python3 drivers/font.py $(HV_FONT) > $(BUILD)/hv/font.c
+	@$(HV_CC) -c $(HV_CFLAGS) $(BUILD)/hv/font.c -o $@
 
 # Two passes: the functions' addresses of the first become the symbol table of the second.
 $(BUILD)/hv/pass1.elf: $(HV_OBJ) linker.ld
-	$(HV_CC) $(HV_LDFLAGS) $(HV_OBJ) $(NEWLIB)/libc.a -o $@
+	@$(HV_CC) $(HV_LDFLAGS) $(HV_OBJ) $(NEWLIB)/libc.a -o $@
 
 $(BUILD)/hv/symtab.S: $(BUILD)/hv/pass1.elf vmm/symtab.awk
-	nm -n $< | awk -f vmm/symtab.awk > $@
+	@nm -n $< | awk -f vmm/symtab.awk > $@
 
 $(BUILD)/hornero.debug: $(BUILD)/hv/symtab.S
-	$(HV_CC) -c $< -o $(BUILD)/hv/symtab.o
-	$(HV_CC) $(HV_LDFLAGS) $(HV_OBJ) $(BUILD)/hv/symtab.o $(NEWLIB)/libc.a -o $@
-	cmp <(nm -n $(BUILD)/hv/pass1.elf | grep ' [tT] ') <(nm -n $@ | grep ' [tT] ')
+	@$(HV_CC) -c $< -o $(BUILD)/hv/symtab.o
+	@$(HV_CC) $(HV_LDFLAGS) $(HV_OBJ) $(BUILD)/hv/symtab.o $(NEWLIB)/libc.a -o $@
+	@cmp <(nm -n $(BUILD)/hv/pass1.elf | grep ' [tT] ') <(nm -n $@ | grep ' [tT] ')
 
 $(BUILD)/hornero.elf: $(BUILD)/hornero.debug
-	strip --strip-all $< -o $@
+	@echo '  LD $@'
+	@strip --strip-all $< -o $@
 
 -include $(HV_OBJ:.o=.d)

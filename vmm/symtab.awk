@@ -3,7 +3,7 @@
 # and the offset of its name, sorted by address; then the names.
 BEGIN { print "\t.section .symtab_hv, \"a\"" }
 $3 == "image_start" { base = $1 }
-($2 == "t" || $2 == "T") && $3 != "image_start" && $3 !~ /^\.L/ {
+$2 ~ /^[tTW]$/ && $3 != "image_start" && $3 !~ /^\.L/ {
 	printf "\t.long 0x%s - 0x%s, %d\n", substr($1, 9), substr(base ? base : $1, 9), off
 	names[n++] = $3
 	off += length($3) + 1
