@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Extended page tables: built, split, changed and taken apart.
+ *
+ * Works on table pages that it gets through struct ept_pages, and stores entries one atomic 8-byte
+ * write at a time in such an order that a CPU walking the tables meanwhile sees, at every instant,
+ * an address translated as before, as after, or (where it appears or disappears) not at all. A
+ * table is filled before it is linked, and emptied before it is unlinked. (A CPU that still owes
+ * the flush of a table taken away may see an EPT violation on an address that is mapped: it flushes
+ * and retries.)
+ *
+ * Nothing here flushes. What a function took away stays in TLBs and paging-structure caches until
+ * the TLB debt is paid: call debt_new() after it (vmm/debt.h), and give unlinked tables (struct
+ * ept_freed) back to their allocator only when that debt is cleared. New and split mappings need no
+ * flush.
+ *
+ * Not here: who owns the memory (vmm/owner.h). Calls that change one struct ept are serialised by
+ * its owner's lock; CPUs walk it freely. Ranges are 4 KiB-aligned and below 2^48 (4-level walk),
+ * else -HV_ERR_INVAL. SDM 3C "The Extended Page Table Mechanism (EPT)".
+ */
+#pragma once
+
+#include <types.h>
+#include <x86/mtrr.h>
+
+#define EPT_R	     BIT64(0)
+#define EPT_W	     BIT64(1)
+#define EPT_X	     BIT64(2)
+#define EPT_RWX	     (EPT_R | EPT_W | EPT_X)
+#define EPT_TYPE(t)  ((uint64_t)(t) << 3) /* enum memory_type */
+#define EPT_TYPES    MASK64(5, 3)
+#define EPT_LARGE    BIT64(7)
+#define EPT_ACCESSED BIT64(8)
+#define EPT_DIRTY    BIT64(9)
+#define EPT_ADDRESS  MASK64(51, 12)
+
+/* Sizes of leaves; a level's entry spans 2^ept_shift(level) bytes. */
+#define EPT_4K 1u
+#define EPT_2M 2u
+#define EPT_1G 3u
+
+#define EPT_LIMIT BIT64(48)
+
+/** Where table pages come from. @alloc returns a zeroed page or NULL. */
+struct ept_pages {
+	void *ctx;
+	void *(*alloc)(void *ctx);
+	hpa_t (*hpa_of)(void *ctx, const void *page);
+	void *(*ptr_of)(void *ctx, hpa_t page);
+};
+
+struct ept {
+	const struct ept_pages *pages;
+	uint64_t *root;
+	unsigned int largest; /* largest leaf the processor has: EPT_2M or EPT_1G */
+	uint64_t tables;      /* table pages linked, the root counted */
+};
+
+/** Unlinked table pages, chained through their first entry (as a not-present one, since CPUs may
+ * still walk them). */
+struct ept_freed {
+	uint64_t *first, *last;
+	uint64_t count;
+};
+
+struct ept_leaf {
+	uint64_t entry; /* as stored */
+	hpa_t hpa;	/* of the address asked for */
+	unsigned int level;
+};
+
+static inline unsigned int ept_shift(unsigned int level)
+{
+	return PAGE_SHIFT + 9 * (level - 1);
+}
+
+/** Start @e empty: takes one page, the root. -HV_ERR_NOMEM. @pages must outlive it. */
+int ept_init(struct ept *e, const struct ept_pages *pages, unsigned int largest) __must_use;
+
+/** The VMCS's EPT pointer: 4-level, tables cached write-back, @ad: accessed and dirty flags on. */
+uint64_t ept_pointer(const struct ept *e, bool ad);
+
+/**
+ * Table pages (without the root) that a mapping of @bytes at @gpa to @hpa with leaves no larger
+ * than
+ * @level takes at most, whatever else is mapped: what a memory region is charged. With EPT_4K it
+ * also covers the region split for dirty logging, and any change inside it.
+ */
+uint64_t ept_pages_needed(gpa_t gpa, hpa_t hpa, uint64_t bytes, unsigned int level);
+
+/**
+ * Map [@gpa, @gpa + @bytes) to @hpa onwards with the largest leaves, at most @level, that both
+ * addresses' alignment allows. @attr: permissions and EPT_TYPE(). All or nothing: -HV_ERR_EXIST:
+ * part of it is mapped; -HV_ERR_NOMEM: no table page (nothing was ever mapped; tables already
+ * linked stay for the next try).
+ */
+int ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint64_t attr,
+	    unsigned int level) __must_use;
+
+/**
+ * Unmap whatever is mapped in the range; large leaves that reach beyond it are split first, which
+ * may need up to 4 table pages: -HV_ERR_NOMEM, and nothing is unmapped. Tables that become empty go
+ * to @freed. Leaves a TLB debt.
+ */
+int ept_unmap(struct ept *e, gpa_t gpa, uint64_t bytes, struct ept_freed *freed) __must_use;
+
+/** Split the leaves in the range to at most @level (dirty logging by 4 KiB); translations stay as
+ * they are. -HV_ERR_NOMEM: some may be split. */
+int ept_split(struct ept *e, gpa_t gpa, uint64_t bytes, unsigned int level) __must_use;
+
+/**
+ * In each leaf in the range clear the bits @clear, then set @set (permissions, type, accessed,
+ * dirty); absent addresses stay absent, and a leaf may not become one. Leaves that reach beyond the
+ * range are split first: -HV_ERR_NOMEM, and nothing is changed. Leaves a TLB debt if a right was
+ * taken or the type changed.
+ */
+int ept_protect(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t clear, uint64_t set) __must_use;
+
+/**
+ * Collect and clear the dirty flags of 4 KiB leaves: bit n of @bitmap is set if the page at @gpa +
+ * n * 4 KiB was written (a larger leaf marks all its pages in the range and keeps its flag). Bits
+ * are only ever set. Needs accessed and dirty flags on. Leaves a TLB debt: a CPU that has not paid
+ * may write without setting the flag again.
+ */
+int ept_dirty_take(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t *bitmap) __must_use;
+
+/**
+ * Make the entry of @level (EPT_4K, EPT_2M) at @gpa map @hpa with @attr, or nothing if @attr is 0,
+ * whatever it was: a leaf above is split, a table below goes to @freed. For holes: a frame lent,
+ * taken away, or replaced by a sink page. -HV_ERR_NOMEM (at most 3 pages): unchanged. Leaves a TLB
+ * debt unless it was absent.
+ */
+int ept_set(struct ept *e, gpa_t gpa, unsigned int level, hpa_t hpa, uint64_t attr,
+	    struct ept_freed *freed) __must_use;
+
+/** Link the tables down to those that hold entries of @level for the range, so that ept_set() there
+ * cannot fail. -HV_ERR_NOMEM. */
+int ept_reserve(struct ept *e, gpa_t gpa, uint64_t bytes, unsigned int level) __must_use;
+
+/** The leaf that translates @gpa; false if none. @leaf->level is then that of the absent entry.
+ * Context: the lock, or a caller that tolerates an answer that is already old. */
+bool ept_lookup(const struct ept *e, gpa_t gpa, struct ept_leaf *leaf);
+
+/** Take one page off @freed, its contents undefined; NULL when empty. Context: its debt is cleared.
+ */
+void *ept_freed_pop(const struct ept *e, struct ept_freed *freed);
+
+/** Move all of @from behind @to. */
+void ept_freed_join(const struct ept *e, struct ept_freed *to, struct ept_freed *from);
+
+/** Unlink every table, root included (which ends @e), into @freed: the end of a VM. Context: no CPU
+ * runs it. */
+void ept_destroy(struct ept *e, struct ept_freed *freed);
