@@ -59,8 +59,8 @@ struct boot_info {
 	struct boot_module modules[MODULE_ROLES];
 	struct boot_framebuffer fb;
 	struct boot_efi efi;
-	hpa_t rsdp;	       /* address of a copy inside the information block, 0: none */
-	hpa_t block;	       /* the block itself: keep out until it has been digested */
+	hpa_t rsdp;  /* address of a copy inside the information block, 0: none */
+	hpa_t block; /* the block itself: keep out until it has been digested */
 	uint64_t block_bytes;
-	hpa_t image_base;      /* where the loader put our image */
+	hpa_t image_base; /* where the loader put our image */
 };

@@ -44,7 +44,17 @@ HV_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld,--gc-sections,--build-i
 hypervisor: $(BUILD)/hornero.elf ## the hypervisor's image
 all: hypervisor
 
-$(BUILD)/hv/%.c.o: %.c $(NEWLIB)/libc.a vmm/build.mk
+# TEST=1 makes a build whose self-tests can crash the hypervisor on order.
+TEST ?= 0
+HV_VERSION = $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: FORCE
+$(BUILD)/hv/version.h: FORCE
+	@mkdir -p $(@D)
+	@{ echo '#pragma once'; echo '#define HV_VERSION "$(HV_VERSION)"'; echo '#define HV_TEST_BUILD $(TEST)'; } > $@.new
+	@cmp -s $@.new $@ || mv $@.new $@
+
+$(BUILD)/hv/%.c.o: %.c $(NEWLIB)/libc.a vmm/build.mk | $(BUILD)/hv/version.h
 	@mkdir -p $(@D)
 	@echo '  CC $<'
 	@$(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -c $< -o $@

@@ -3,9 +3,10 @@
  * The three ways to stop.
  *
  * machine_refuse(): this machine or boot medium will not do; the user is told what is missing, what
- * was found and what to do, and the machine halts. panic() and BUG_ON(): we did wrong; a crash record is
- * written (reason, registers, backtrace with symbols, last log lines, this CPU's last exits), shown on
- * every console, the other CPUs are stopped, and `panic=` decides between reset and halt.
+ * was found and what to do, and the machine halts. panic() and BUG_ON(): we did wrong; a crash
+ * record is written (reason, registers, backtrace with symbols, last log lines, this CPU's last
+ * exits), shown on every console, the other CPUs are stopped, and `panic=` decides between reset
+ * and halt.
  */
 #pragma once
 

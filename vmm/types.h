@@ -6,8 +6,8 @@
  * guest-virtual) are structures of one member: the machine code is that of an integer, but one kind
  * passed for another does not compile. A host-virtual address is a plain pointer.
  *
- * Bits are named with BIT64() and MASK64() and taken apart with field_get(); there are no naked masks
- * and no hardware bitfields. Pure: compiles in the hypervisor and in host tests.
+ * Bits are named with BIT64() and MASK64() and taken apart with field_get(); there are no naked
+ * masks and no hardware bitfields. Pure: compiles in the hypervisor and in host tests.
  */
 #pragma once
 
@@ -33,18 +33,23 @@ typedef struct {
 #define GPA(x) ((gpa_t){(x)})
 #define GVA(x) ((gva_t){(x)})
 
-#define BIT64(n)	 (UINT64_C(1) << (n))
-#define MASK64(hi, lo)	 ((~UINT64_C(0) >> (63 - (hi))) & (~UINT64_C(0) << (lo)))
-#define ARRAY_SIZE(a)	 (sizeof(a) / sizeof((a)[0]))
-#define static_assert	 _Static_assert
-#define __must_use	 __attribute__((warn_unused_result))
-#define __packed	 __attribute__((packed))
-#define __aligned(n)	 __attribute__((aligned(n)))
-#define __noreturn	 __attribute__((noreturn))
-#define __printf(f, a)	 __attribute__((format(printf, f, a)))
-#define __unused	 __attribute__((unused))
-#define likely(x)	 __builtin_expect(!!(x), 1)
-#define unlikely(x)	 __builtin_expect(!!(x), 0)
+#define BIT64(n)       (UINT64_C(1) << (n))
+#define MASK64(hi, lo) ((~UINT64_C(0) >> (63 - (hi))) & (~UINT64_C(0) << (lo)))
+#define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))
+/* newlib has some of these names too, with the same meaning */
+#undef __packed
+#undef __aligned
+#undef __unused
+#undef static_assert
+#define static_assert _Static_assert
+#define __must_use     __attribute__((warn_unused_result))
+#define __packed       __attribute__((packed))
+#define __aligned(n)   __attribute__((aligned(n)))
+#define __noreturn     __attribute__((noreturn))
+#define __printf(f, a) __attribute__((format(printf, f, a)))
+#define __unused       __attribute__((unused))
+#define likely(x)      __builtin_expect(!!(x), 1)
+#define unlikely(x)    __builtin_expect(!!(x), 0)
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)

@@ -3,9 +3,9 @@
  * The hypervisor's own address space and boot-time memory.
  *
  * Four regions: the image (linked high, W^X), the heap (one physically contiguous block taken from
- * the top of a RAM range at boot, mapped linearly, RW NX), the stacks (heap pages mapped with a guard
- * page below each), and the arena (VM metadata frames of the pool, mapped at ARENA_BASE + HPA while
- * the hypervisor owns them). Guest memory is never mapped, except through the per-CPU window.
+ * the top of a RAM range at boot, mapped linearly, RW NX), the stacks (heap pages mapped with a
+ * guard page below each), and the arena (VM metadata frames of the pool, mapped at ARENA_BASE + HPA
+ * while the hypervisor owns them). Guest memory is never mapped, except through the per-CPU window.
  *
  * After boot_done() the heap hands out nothing more and boot_map() is gone.
  */
@@ -31,7 +31,8 @@ void *boot_map(hpa_t pa, uint64_t bytes);
  * Called once by the boot processor; each CPU then reloads CR3. */
 void boot_done(void);
 
-/** Physical extents that belong to the hypervisor: image, heap. @i counts from 0; false past the last. */
+/** Physical extents that belong to the hypervisor: image, heap. @i counts from 0; false past the
+ * last. */
 bool hv_extent(unsigned int i, hpa_t *base, uint64_t *bytes);
 
 /** Map the 4 KiB page at @pa into this CPU's window and return it; one page at a time, until
@@ -42,8 +43,9 @@ void window_close(void);
 /** Zero the 2 MiB frame at @pa through this CPU's large window. Context: as window_open(). */
 void window_scrub_frame(hpa_t pa);
 
-/** Map or unmap a 2 MiB pool frame in the arena region (the frame becomes VM metadata). After unmapping,
- * other CPUs may hold a stale translation until they reload CR3: that is part of their TLB debt. */
+/** Map or unmap a 2 MiB pool frame in the arena region (the frame becomes VM metadata). After
+ * unmapping, other CPUs may hold a stale translation until they reload CR3: that is part of their
+ * TLB debt. */
 void *arena_map(hpa_t frame);
 void arena_unmap(hpa_t frame);
 void *arena_ptr(hpa_t pa);

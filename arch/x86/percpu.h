@@ -3,13 +3,16 @@
  * One structure per physical CPU, found through GS.
  *
  * `self` must stay first: this_cpu() is one load. The VMX side keeps its own state behind `vmx`.
+ * `nmi_in_root`, `launched` and `gprs` are read by the entry code in vmx/entry.S.
  */
 #pragma once
 
 #include <types.h>
+#include <x86/percpu_offsets.h>
 
 struct vmx_cpu;
 struct desc_tables;
+struct hv_gprs;
 
 struct cpu {
 	struct cpu *self;
@@ -18,9 +21,16 @@ struct cpu {
 	void *stack_top;  /* of the stack that exits run on */
 	struct vmx_cpu *vmx;
 	struct desc_tables *tables; /* GDT, TSS, fault stacks */
+	uint32_t nmi_in_root; /* an NMI arrived while the hypervisor ran: owed to the control domain
+			       */
+	uint32_t launched;    /* the current VMCS was launched: VMRESUME, else VMLAUNCH */
+	struct hv_gprs *gprs; /* where the running guest's general registers live */
 	volatile uint32_t online;
-	uint32_t nmi_in_root; /* an NMI arrived while the hypervisor ran: owed to the control domain */
 };
+
+static_assert(offsetof(struct cpu, nmi_in_root) == CPU_NMI_IN_ROOT, "percpu_offsets.h");
+static_assert(offsetof(struct cpu, launched) == CPU_LAUNCHED, "percpu_offsets.h");
+static_assert(offsetof(struct cpu, gprs) == CPU_GPRS, "percpu_offsets.h");
 
 /** CPUs found and usable, and the array of them (index 0 is the boot processor). */
 extern unsigned int cpu_count;

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The identity map of control_ept.h, its sink, and the MTRR copy behind it.
+ *
+ * All table pages come from the heap at boot; a small reserve covers what may have to be split
+ * later. A 2 MiB entry of a hole that was touched points to one shared table whose 512 entries are
+ * the sink page: no amount of probing takes memory. Map changes after boot are serialised by a lock
+ * of this file.
+ */
+#define LOG_TAG "memory"
+#include <string.h>
+
+#include <log.h>
+#include <panic.h>
+#include <lock.h>
+#include <x86/asm.h>
+#include <x86/mem.h>
+#include <tlb.h>
+#include <x86/vmx/control_ept.h>
+#include <x86/vmx/vmcs.h>
+#include <x86/vmx/vmx.h>
+
+#define MSR_MTRRCAP	  0xfeu
+#define MSR_MTRR_DEF_TYPE 0x2ffu
+#define MTRR_DEF_ENABLE	  BIT64(11)
+#define RESERVE_PAGES	  32
+#define LIMIT_WITHOUT_1G  (64 * GIB)
+#define PHYSICAL_BITS_MAX 46
+#define WB_RWX		  (EPT_RWX | EPT_TYPE(MEMORY_WB))
+
+static struct ept ept;
+static uint64_t limit;	      /* identity-mapped below this from the start */
+static uint64_t address_end;  /* 2^physical bits */
+static struct mtrr_map mtrr;  /* as the control domain sees it */
+static struct mtrr_map typed; /* as the map has it */
+static uint64_t *sink_table;
+static hpa_t sink_page;
+static struct lock map_lock;
+static struct log_limit limit_touch;
+
+static const uint32_t fixed_msr[MTRR_FIXED] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+					       0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+
+/* Table pages: a list filled at boot. */
+static void *free_pages;
+static unsigned int free_count;
+
+static void *page_alloc(void *ctx)
+{
+	void *p = free_pages;
+
+	(void)ctx;
+	if (!p)
+		return NULL;
+	free_pages = *(void **)p;
+	free_count--;
+	*(void **)p = NULL;
+	return p;
+}
+
+static void page_free(void *p)
+{
+	memset(p, 0, PAGE_SIZE);
+	*(void **)p = free_pages;
+	free_pages = p;
+	free_count++;
+}
+
+static hpa_t page_hpa(void *ctx, const void *page)
+{
+	(void)ctx;
+	return hpa_of(page);
+}
+
+static void *page_ptr(void *ctx, hpa_t page)
+{
+	(void)ctx;
+	return heap_ptr(page);
+}
+
+static const struct ept_pages pages = {.alloc = page_alloc, .hpa_of = page_hpa, .ptr_of = page_ptr};
+
+static unsigned int physical_bits(void)
+{
+	unsigned int bits = cpuid_has_leaf(0x80000008) ? cpuid(0x80000008, 0).eax & 0xff : 36;
+
+	return bits > PHYSICAL_BITS_MAX ? PHYSICAL_BITS_MAX : bits;
+}
+
+static void read_mtrrs(struct mtrr_map *m)
+{
+	uint64_t cap = 0;
+
+	m->physical_bits = physical_bits();
+	if (!rdmsr_safe(MSR_MTRRCAP, &cap))
+		return;
+	m->def_type = rdmsr(MSR_MTRR_DEF_TYPE);
+	m->variables = (uint32_t)min_u64(cap & 0xff, MTRR_VARIABLE);
+	for (unsigned int i = 0; i < MTRR_FIXED; i++)
+		rdmsr_safe(fixed_msr[i], &m->fixed[i]);
+	for (unsigned int i = 0; i < m->variables; i++) {
+		m->base[i] = rdmsr(0x200 + 2 * i);
+		m->mask[i] = rdmsr(0x201 + 2 * i);
+	}
+}
+
+static uint64_t identity_limit(uint64_t ram_top)
+{
+	uint64_t end = UINT64_C(1) << physical_bits();
+
+	if (vmx_caps_has(&vmx_caps, VMX_OPT_EPT_1G))
+		return end;
+	return min_u64(end, max_u64(align_up(ram_top, GIB), LIMIT_WITHOUT_1G));
+}
+
+uint64_t control_ept_heap_pages(uint64_t ram_top)
+{
+	uint64_t end = UINT64_C(1) << physical_bits();
+	uint64_t top = max_u64(align_up(ram_top, GIB), 4 * GIB);
+
+	/* Directories for RAM (its pool needs them), pointer tables for the rest, splits at type
+	 * edges and holes, sink, reserve; without 1 GiB leaves directories up to the limit. */
+	if (!vmx_caps_has(&vmx_caps, VMX_OPT_EPT_1G))
+		top = max_u64(top, LIMIT_WITHOUT_1G);
+	return top / GIB + (end >> 39) + 3 * 16 + RESERVE_PAGES + 8;
+}
+
+void control_ept_init(const struct ept_hole *holes, unsigned int count, uint64_t ram_top)
+{
+	unsigned int largest = vmx_caps_has(&vmx_caps, VMX_OPT_EPT_1G) ? EPT_1G : EPT_2M;
+	struct ept probe = {.pages = &pages, .largest = largest};
+	uint64_t n;
+
+	read_mtrrs(&mtrr);
+	typed = mtrr;
+	limit = identity_limit(ram_top);
+	address_end = UINT64_C(1) << physical_bits();
+	n = ept_identity_pages(&probe, &mtrr, limit, holes, count) + 1 + RESERVE_PAGES;
+	while (n--)
+		page_free(boot_alloc_pages(1));
+	if (ept_init(&ept, &pages, largest) < 0 ||
+	    ept_identity(&ept, &mtrr, limit, holes, count) < 0)
+		panic("the control domain's memory map could not be built");
+
+	void *sink = boot_alloc_pages(1);
+
+	sink_page = hpa_of(sink);
+	sink_table = boot_alloc_pages(1);
+	for (unsigned int i = 0; i < 512; i++)
+		sink_table[i] = sink_page.v | WB_RWX;
+	log_dbg("EPT: %lu table pages, %lu GiB, %u in reserve", ept.tables, limit / GIB,
+		free_count);
+}
+
+uint64_t control_ept_pointer(void)
+{
+	return ept_pointer(&ept, false);
+}
+
+void control_ept_show_page(hpa_t page)
+{
+	struct ept_freed freed = {0};
+
+	if (ept_set(&ept, GPA(page.v), EPT_4K, page, EPT_R | EPT_W | EPT_TYPE(MEMORY_WB), &freed) <
+	    0)
+		panic("no table page to show %#lx", page.v);
+}
+
+/* The 2 MiB entry for @pa, whose tables exist. */
+static uint64_t *directory_entry(uint64_t pa)
+{
+	uint64_t *t = ept.root;
+
+	for (unsigned int level = 4; level > 2; level--) {
+		uint64_t e = t[(pa >> ept_shift(level)) & 511];
+
+		if (!(e & EPT_RWX) || (e & EPT_LARGE))
+			return NULL;
+		t = heap_ptr(HPA(e & EPT_ADDRESS));
+	}
+	return &t[(pa >> ept_shift(2)) & 511];
+}
+
+/* Drop the pointer to the sink table from a frame's entry. True if it was there. */
+static bool unsink(uint64_t pa)
+{
+	uint64_t *e = directory_entry(pa);
+
+	if (!e || (*e & EPT_ADDRESS) != hpa_of(sink_table).v)
+		return false;
+	__atomic_store_n(e, 0, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Table pages unlinked here are few (vCPU pages' tables) and their users pay before the pool frame
+ * is reused; they go back to the list when hidden frames are reclaimed. */
+static struct ept_freed unlinked;
+static uint64_t unlinked_epoch;
+
+static void collect_unlinked(void)
+{
+	void *p;
+
+	if (!unlinked.first || !debt_cleared(&tlb_debt, unlinked_epoch))
+		return;
+	while ((p = ept_freed_pop(&ept, &unlinked)))
+		page_free(p);
+}
+
+bool control_ept_show_frame(hpa_t frame)
+{
+	bool stale;
+
+	lock(&map_lock);
+	stale = unsink(frame.v);
+	/* The pool's tables exist since boot, so this cannot run out of them. */
+	if (ept_set(&ept, GPA(frame.v), EPT_2M, frame, WB_RWX, &unlinked) < 0)
+		panic("pool frame %#lx has no table", frame.v);
+	unlock(&map_lock);
+	return stale;
+}
+
+bool control_ept_hide_frame(hpa_t frame)
+{
+	lock(&map_lock);
+	unsink(frame.v);
+	if (ept_set(&ept, GPA(frame.v), EPT_2M, frame, 0, &unlinked) < 0)
+		panic("pool frame %#lx has no table", frame.v);
+	if (unlinked.first)
+		unlinked_epoch = debt_new(&tlb_debt);
+	collect_unlinked();
+	unlock(&map_lock);
+	return true;
+}
+
+int control_ept_show_in_frame(hpa_t page, unsigned int count)
+{
+	int err = 0;
+
+	lock(&map_lock);
+	collect_unlinked();
+	unsink(page.v);
+	for (unsigned int i = 0; i < count && !err; i++) {
+		hpa_t pa = HPA(page.v + i * PAGE_SIZE);
+
+		err = ept_set(&ept, GPA(pa.v), EPT_4K, pa, EPT_R | EPT_W | EPT_TYPE(MEMORY_WB),
+			      &unlinked);
+	}
+	unlock(&map_lock);
+	return err;
+}
+
+/* Beyond the first map (no 1 GiB pages): map the GiB around @pa as the MTRRs say. */
+static bool extend(uint64_t pa)
+{
+	uint64_t base = align_down(pa, FRAME_SIZE), end;
+	enum memory_type type = mtrr_type(&typed, base, base + FRAME_SIZE, &end);
+
+	if (end < base + FRAME_SIZE)
+		type = MEMORY_UC;
+	return ept_map(&ept, GPA(base), HPA(base), FRAME_SIZE, EPT_RWX | EPT_TYPE(type), EPT_2M) ==
+	       0;
+}
+
+void control_ept_violation(struct vmx_cpu *v)
+{
+	uint64_t pa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	struct ept_freed none = {0};
+	struct ept_leaf leaf;
+	bool done = true;
+
+	lock(&map_lock);
+	if (!ept_lookup(&ept, GPA(pa), &leaf)) {
+		uint64_t *e = directory_entry(pa);
+
+		if (pa >= limit) {
+			done = pa < address_end && extend(pa);
+		} else if (leaf.level == EPT_4K) {
+			done = ept_set(&ept, GPA(align_down(pa, PAGE_SIZE)), EPT_4K, sink_page,
+				       WB_RWX, &none) == 0;
+		} else if (e) {
+			__atomic_store_n(e, hpa_of(sink_table).v | EPT_RWX, __ATOMIC_RELEASE);
+		}
+	}
+	unlock(&map_lock);
+	if (pa < limit)
+		log_limited(
+			&limit_touch, LOG_INFO,
+			"the control domain touched %#lx, which is not its memory (RIP %#lx): sunk",
+			pa, vmread(VMCS_GUEST_RIP));
+	if (!done)
+		vmx_inject_exception(13, 0);
+	(void)v;
+}
+
+bool control_mtrr_read(uint32_t msr, uint64_t *value)
+{
+	if (msr == MSR_MTRR_DEF_TYPE) {
+		*value = mtrr.def_type;
+		return true;
+	}
+	for (unsigned int i = 0; i < MTRR_FIXED; i++)
+		if (fixed_msr[i] == msr) {
+			*value = mtrr.fixed[i];
+			return true;
+		}
+	if (msr < 0x200 || msr >= 0x200 + 2 * mtrr.variables)
+		return false;
+	*value = msr & 1 ? mtrr.mask[(msr - 0x200) / 2] : mtrr.base[(msr - 0x200) / 2];
+	return true;
+}
+
+static bool type_valid(uint64_t type)
+{
+	return type <= 6 && type != 2 && type != 3;
+}
+
+static bool mtrr_store(uint32_t msr, uint64_t value)
+{
+	uint64_t high = ~(address_end - 1);
+	bool ok = true;
+
+	if (msr == MSR_MTRR_DEF_TYPE) {
+		if ((value & ~UINT64_C(0xcff)) || !type_valid(value & 0xff))
+			return false;
+		mtrr.def_type = value;
+		return true;
+	}
+	for (unsigned int i = 0; i < MTRR_FIXED; i++) {
+		if (fixed_msr[i] != msr)
+			continue;
+		for (unsigned int b = 0; b < 64; b += 8)
+			ok = ok && type_valid((value >> b) & 0xff);
+		if (ok)
+			mtrr.fixed[i] = value;
+		return ok;
+	}
+	if (msr < 0x200 || msr >= 0x200 + 2 * mtrr.variables || (value & high))
+		return false;
+	if (msr & 1)
+		mtrr.mask[(msr - 0x200) / 2] = value;
+	else if (type_valid(value & 0xff))
+		mtrr.base[(msr - 0x200) / 2] = value;
+	else
+		return false;
+	return true;
+}
+
+bool control_mtrr_write(uint32_t msr, uint64_t value)
+{
+	bool ok;
+
+	lock(&map_lock);
+	ok = mtrr_store(msr, value);
+	/* Linux switches MTRRs off, changes them, and switches them on: only the last is an order.
+	 */
+	if (ok && (mtrr.def_type & MTRR_DEF_ENABLE) && memcmp(&mtrr, &typed, sizeof(mtrr)) != 0) {
+		typed = mtrr;
+		if (ept_identity_retype(&ept, &typed, limit) < 0)
+			log_warn("MTRR change applied in part: no table pages left");
+		else
+			log_info("the control domain changed MTRRs: memory types follow");
+		debt_new(&tlb_debt);
+	}
+	unlock(&map_lock);
+	/* Every CPU writes its MTRRs in turn, and pays as it does. */
+	tlb_pay(this_cpu());
+	return ok;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The control domain's view of physical memory: identity, with holes.
+ *
+ * Guest-physical equals host-physical. What is not the control domain's is absent; touching it is
+ * logged with a rate limit and then leads to a sink page, so that neither a probing driver nor
+ * /dev/mem harms the machine. Pool frames are shown here while a device model needs them and hidden
+ * again after. MTRRs are a copy that the control domain may write: they change the types in this
+ * map, never the hardware.
+ */
+#pragma once
+
+#include <types.h>
+#include <x86/vmx/ept_identity.h>
+
+/** Pages of heap that the map can take at most for RAM up to @ram_top. Context: boot. */
+uint64_t control_ept_heap_pages(uint64_t ram_top);
+
+/** Build the map around @holes (sorted, disjoint). Context: boot, boot processor. */
+void control_ept_init(const struct ept_hole *holes, unsigned int count, uint64_t ram_top);
+
+uint64_t control_ept_pointer(void);
+
+/** Make one page of ours readable and writable by the control domain. Context: boot. */
+void control_ept_show_page(hpa_t page);
+
+/** Show or hide the 2 MiB frame at @frame. Both leave a TLB debt if they return true. Context: pool
+ * lock. */
+bool control_ept_show_frame(hpa_t frame);
+bool control_ept_hide_frame(hpa_t frame);
+
+/** Show 4 KiB pages in a frame that is otherwise hidden (vCPU pages); -HV_ERR_NOMEM. Context: pool
+ * lock. */
+int control_ept_show_in_frame(hpa_t page, unsigned int pages) __must_use;
+
+/** The MTRR @msr as the control domain sees it; false: there is no such register. */
+bool control_mtrr_read(uint32_t msr, uint64_t *value);
+
+/** The control domain writes MTRR @msr; false: it may not have that value (#GP). */
+bool control_mtrr_write(uint32_t msr, uint64_t value);

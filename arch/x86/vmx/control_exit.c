@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Exits of the control domain: few kinds, and in steady state only CPUID.
+ *
+ * An exit that is not in the switch cannot happen with the controls of control_vmcs.c; if it does,
+ * it is our bug, and panic() says so. Nothing here waits for another CPU.
+ *
+ * INIT exits must be fast and silent: Linux sends the SIPI ~10 us later, and a CPU in root mode
+ * loses it.
+ */
+#define LOG_TAG "control"
+#include <stdio.h>
+
+#include <hypercall.h>
+#include <log.h>
+#include <panic.h>
+#include <platform.h>
+#include <tlb.h>
+#include <x86/asm.h>
+#include <x86/exceptions.h>
+#include <x86/machine.h>
+#include <x86/vmx/vmcs.h>
+#include <x86/vmx/vmx.h>
+
+#define VECTOR_UD 6
+#define VECTOR_GP 13
+#define VECTOR_MC 18
+
+static struct log_limit limit_vmx_insn;
+
+static struct cpuid_entry cpuid_hardware(void *ctx, uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid_regs r = cpuid(leaf, subleaf);
+
+	(void)ctx;
+	return (struct cpuid_entry){r.eax, r.ebx, r.ecx, r.edx};
+}
+
+static void handle_cpuid(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint32_t leaf = (uint32_t)g->rax;
+	uint64_t cr4 = cpuid_needs_cr4(leaf) ? vmread(VMCS_GUEST_CR4) : 0;
+	struct cpuid_entry e = cpuid_table_lookup(&v->cpuid, leaf, (uint32_t)g->rcx, cr4);
+
+	g->rax = e.eax;
+	g->rbx = e.ebx;
+	g->rcx = e.ecx;
+	g->rdx = e.edx;
+	vmx_skip_instruction();
+}
+
+static void handle_xsetbv(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint64_t value = (uint32_t)g->rax | g->rdx << 32;
+
+	if ((value & ~XCR0_ALLOWED) || !xsetbv_safe((uint32_t)g->rcx, value)) {
+		vmx_inject_exception(VECTOR_GP, 0);
+		return;
+	}
+	v->xcr0 = value;
+	cpuid_table_refresh_xsave(&v->cpuid, cpuid_hardware, NULL);
+	vmx_skip_instruction();
+}
+
+static void handle_sipi(struct vmx_cpu *v)
+{
+	tlb_resume(v->cpu);
+	control_start_sipi(v, (uint8_t)vmread(VMCS_EXIT_QUALIFICATION));
+}
+
+void control_init(struct vmx_cpu *v)
+{
+	/* Latched before the SIPI that has just been taken: hardware would have dropped it. */
+	if (v->at_sipi_start)
+		return;
+	if (v->cpu->index ==
+	    0) /* wait-for-SIPI is not for the boot processor: it would begin at the reset vector */
+		machine_reset();
+	control_wait_for_sipi(v);
+	tlb_quiesce(v->cpu);
+}
+
+static void handle_vmx_instruction(uint32_t reason)
+{
+	log_limited(&limit_vmx_insn, LOG_INFO,
+		    "the control domain executed a VMX instruction (exit %u) at %#lx: #UD", reason,
+		    vmread(VMCS_GUEST_RIP));
+	vmx_inject_exception(VECTOR_UD, -1);
+}
+
+static void handle_vmcall(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint32_t cpl = (vmread(VMCS_GUEST_SS_ACCESS) >> 5) & 3;
+
+	if (cpl != 0 || !(vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64)) {
+		vmx_inject_exception(VECTOR_UD, -1);
+		return;
+	}
+	vmx_skip_instruction();
+	g->rax = (uint64_t)hypercall_dispatch(
+		v->cpu, g->rax,
+		(const uint64_t[HYPERCALL_ARGS]){g->rdi, g->rsi, g->rdx, g->rcx, g->r8}, &g->rdx);
+}
+
+void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint32_t reason = vmread(VMCS_EXIT_REASON) & 0xffff;
+
+	if (likely(reason < HV_EXIT_REASONS))
+		v->stats.exits[reason]++;
+	if (likely(reason == VMX_EXIT_CPUID)) {
+		handle_cpuid(v, g);
+		v->at_sipi_start = false;
+		return;
+	}
+
+	uint64_t start = rdtsc();
+	struct hv_exit_record *r = &v->ring[v->ring_head++ % EXIT_RING];
+
+	*r = (struct hv_exit_record){.tsc = start,
+				     .rip = vmread(VMCS_GUEST_RIP),
+				     .qualification = vmread(VMCS_EXIT_QUALIFICATION),
+				     .reason = (uint16_t)reason,
+				     .vm = CONTROL_VM};
+	vmx_reinject_vectoring();
+	if (reason == VMX_EXIT_INIT) {
+		control_init(v);
+		return;
+	}
+	v->at_sipi_start = false;
+	switch (reason) {
+	case VMX_EXIT_SIPI:
+		handle_sipi(v);
+		break;
+	case VMX_EXIT_TRIPLE_FAULT:
+		log_info("triple fault in the control domain: the machine is reset");
+		machine_reset();
+		break;
+	case VMX_EXIT_INVD:
+		wbinvd();
+		vmx_skip_instruction();
+		break;
+	case VMX_EXIT_VMCALL:
+		handle_vmcall(v, g);
+		break;
+	case VMX_EXIT_GETSEC:
+	case VMX_EXIT_VMCLEAR:
+	case VMX_EXIT_VMLAUNCH:
+	case VMX_EXIT_VMPTRLD:
+	case VMX_EXIT_VMPTRST:
+	case VMX_EXIT_VMREAD:
+	case VMX_EXIT_VMRESUME:
+	case VMX_EXIT_VMWRITE:
+	case VMX_EXIT_VMXOFF:
+	case VMX_EXIT_VMXON:
+	case VMX_EXIT_INVEPT:
+	case VMX_EXIT_INVVPID:
+		handle_vmx_instruction(reason);
+		break;
+	case VMX_EXIT_CR_ACCESS:
+		control_cr_access(v, g);
+		break;
+	case VMX_EXIT_IO:
+		control_io(v, g);
+		break;
+	case VMX_EXIT_RDMSR:
+		control_rdmsr(v, g);
+		break;
+	case VMX_EXIT_WRMSR:
+		control_wrmsr(v, g);
+		break;
+	case VMX_EXIT_EPT_VIOLATION:
+		control_ept_violation(v);
+		break;
+	case VMX_EXIT_XSETBV:
+		handle_xsetbv(v, g);
+		break;
+	case VMX_EXIT_MONITOR_TRAP: /* asked for by vmx_nmi_owed(), which runs before the next entry
+				     */
+		vmwrite(VMCS_CPU_CONTROLS, vmread(VMCS_CPU_CONTROLS) & ~CPU_MONITOR_TRAP);
+		break;
+	case VMX_EXIT_MACHINE_CHECK_ON_ENTRY:
+		v->mce_owed = true;
+		break;
+	default:
+		panic("exit %u of the control domain at %#lx is not handled (qualification %#lx)",
+		      reason, r->rip, r->qualification);
+	}
+	v->stats.root_tsc += rdtsc() - start;
+}
+
+void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs)
+{
+	struct vmx_cpu *v = cpu->vmx;
+
+	cpu->launched = 1;
+	v->launched = 1;
+	control_handle_exit(v, gprs);
+	if (unlikely(v->nmi_owed || v->mce_owed))
+		cpu->nmi_in_root = 1;
+}
+
+static void emit_to_log(const char *line)
+{
+	log_err("%s", line);
+}
+
+void vmx_entry_failed(struct cpu *cpu)
+{
+	(void)cpu;
+	vmcs_dump(emit_to_log);
+	panic("VM entry of the control domain failed: VM-instruction error %u, exit reason %#x",
+	      vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON));
+}
+
+void exit_ring_dump(const struct vmx_cpu *v, void (*emit)(const char *line))
+{
+	char line[100];
+
+	for (uint32_t i = v->ring_head > EXIT_RING ? v->ring_head - EXIT_RING : 0; i < v->ring_head;
+	     i++) {
+		const struct hv_exit_record *r = &v->ring[i % EXIT_RING];
+
+		snprintf(line, sizeof(line),
+			 "%016lx exit %-2u vm %04x/%u rip %016lx qualification %lx", r->tsc,
+			 r->reason, r->vm, r->vcpu, r->rip, r->qualification);
+		emit(line);
+	}
+}
+
+void vmx_nmi_owed(struct cpu *cpu)
+{
+	struct vmx_cpu *v = cpu->vmx;
+
+	/* First this, then the look at what is owed: an NMI in between sets both again. */
+	__atomic_store_n(&cpu->nmi_in_root, 0, __ATOMIC_SEQ_CST);
+	if (vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) {
+		/* Another event goes first; come back before its handler's first instruction. */
+		vmwrite(VMCS_CPU_CONTROLS,
+			vmread(VMCS_CPU_CONTROLS) | (vmx_caps.cpu.may & CPU_MONITOR_TRAP));
+	} else if (v->mce_owed) {
+		v->mce_owed = false;
+		vmx_inject_exception(VECTOR_MC, -1);
+	} else if (v->nmi_owed) {
+		v->nmi_owed = false;
+		vmwrite(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_TYPE_NMI | 2);
+		v->stats.nmis_reinjected++;
+	}
+}
+
+/* An entry that was about to happen starts over, so that it sees what is owed. */
+static void rewind_entry(struct trap_frame *f)
+{
+	if (f->rip >= (uint64_t)vmx_enter_check && f->rip < (uint64_t)vmx_enter_end)
+		f->rip = (uint64_t)vmx_enter;
+}
+
+void virt_nmi(struct cpu *c, struct trap_frame *f)
+{
+	if (!c->vmx)
+		return;
+	c->vmx->nmi_owed = true;
+	c->nmi_in_root = 1;
+	rewind_entry(f);
+}
+
+bool virt_machine_check(struct cpu *c, struct trap_frame *f)
+{
+	if (!c->vmx || !c->gprs)
+		return false;
+	c->vmx->mce_owed = true;
+	c->nmi_in_root = 1;
+	rewind_entry(f);
+	return true;
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The two ports of the control domain that exit, and its rare CR accesses.
+ *
+ * All ports are its own, except that writes to the PM1 control registers are looked at: suspend
+ * would resume the machine without a hypervisor.
+ */
+#define LOG_TAG "control"
+#include <string.h>
+
+#include <log.h>
+#include <platform.h>
+#include <sleep.h>
+#include <x86/asm.h>
+#include <x86/mem.h>
+#include <x86/vmx/cr.h>
+#include <x86/vmx/vmcs.h>
+#include <x86/vmx/vmx.h>
+
+#define VECTOR_GP	13
+#define FADT_DSDT	40
+#define FADT_X_DSDT	140
+#define TABLE_LENGTH	4
+#define ACPI_SPACE_IO	1
+#define TABLE_MAX	(16 * MIB)
+#define IO_BYTES(q)	((unsigned int)field_get((q), 2, 0) + 1)
+#define IO_IS_IN(q)	((q)&BIT64(3))
+#define IO_IS_STRING(q) ((q)&BIT64(4))
+#define IO_PORT(q)	((uint16_t)field_get((q), 31, 16))
+#define CR_NUMBER(q)	field_get((q), 3, 0)
+#define CR_IS_WRITE(q)	(field_get((q), 5, 4) == 0)
+#define CR_REGISTER(q)	field_get((q), 11, 8)
+
+static uint8_t *bitmaps; /* A and B */
+static struct sleep_types sleep_types;
+static struct log_limit limit;
+
+static void trap_port(const struct acpi_register *r)
+{
+	if (r->space != ACPI_SPACE_IO || !r->address || r->address > 0xfffe)
+		return;
+	for (uint64_t p = r->address; p < r->address + 2; p++)
+		bitmaps[p / 8] |= (uint8_t)(1u << (p & 7));
+}
+
+static void hide_sleep_states(void)
+{
+	const uint8_t *fadt;
+	uint64_t dsdt = 0;
+	uint32_t length;
+	uint8_t *table;
+
+	if (!platform.acpi.fadt.v)
+		return;
+	fadt = boot_map(platform.acpi.fadt, PAGE_SIZE);
+	memcpy(&length, fadt + TABLE_LENGTH, sizeof(length));
+	if (length >= FADT_X_DSDT + sizeof(dsdt))
+		memcpy(&dsdt, fadt + FADT_X_DSDT, sizeof(dsdt));
+	if (!dsdt)
+		memcpy(&dsdt, fadt + FADT_DSDT, 4);
+	if (!dsdt)
+		return;
+	memcpy(&length, (uint8_t *)boot_map(HPA(dsdt), PAGE_SIZE) + TABLE_LENGTH, sizeof(length));
+	if (length > TABLE_MAX)
+		return;
+	table = boot_map(HPA(dsdt), length);
+	sleep_scan(table, length, &sleep_types);
+	log_dbg("%u sleep states hidden in the DSDT", sleep_hide(table, length));
+}
+
+void control_io_init(void)
+{
+	bitmaps = boot_alloc_pages(2);
+	if (!platform.acpi_found)
+		return;
+	trap_port(&platform.acpi.pm1a_cnt);
+	trap_port(&platform.acpi.pm1b_cnt);
+	hide_sleep_states();
+}
+
+void *control_io_bitmaps(void)
+{
+	return bitmaps;
+}
+
+static uint32_t in_port(uint16_t port, unsigned int bytes)
+{
+	return bytes == 1 ? inb(port) : bytes == 2 ? inw(port) : inl(port);
+}
+
+static void out_port(uint16_t port, unsigned int bytes, uint32_t value)
+{
+	if (bytes == 1)
+		outb(port, (uint8_t)value);
+	else if (bytes == 2)
+		outw(port, (uint16_t)value);
+	else
+		outl(port, value);
+}
+
+void control_io(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
+	unsigned int bytes = IO_BYTES(q);
+	uint64_t mask = MASK64(8 * bytes - 1, 0);
+	uint16_t port = IO_PORT(q);
+
+	(void)v;
+	if (IO_IS_STRING(q)) { /* nobody does string I/O on a power-management register */
+		vmx_inject_exception(VECTOR_GP, 0);
+		return;
+	}
+	if (IO_IS_IN(q)) {
+		g->rax = (g->rax & ~mask) | in_port(port, bytes);
+		if (bytes == 4)
+			g->rax = (uint32_t)g->rax;
+	} else {
+		/* A byte written to the register's high half carries bits 15:8. */
+		uint32_t value = (uint32_t)(g->rax & mask);
+		uint32_t seen = bytes == 1 && (port & 1) ? value << 8 : value;
+
+		if (sleep_refused(&sleep_types, seen))
+			log_limited(
+				&limit, LOG_INFO,
+				"refused: suspend (PM1 control %#x): the machine would resume without "
+				"the hypervisor; power off or reboot instead",
+				seen);
+		else
+			out_port(port, bytes, value);
+	}
+	vmx_skip_instruction();
+}
+
+static bool read_own_pdptes(void *ctx, gpa_t at, uint64_t out[4])
+{
+	const uint8_t *page = window_open(HPA(align_down(at.v, PAGE_SIZE)));
+
+	(void)ctx;
+	memcpy(out, page + (at.v & (PAGE_SIZE - 1)), 4 * sizeof(*out));
+	window_close();
+	return true;
+}
+
+void control_cr_access(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
+	uint64_t *regs = (uint64_t *)g;
+	uint64_t value, r = CR_REGISTER(q);
+	bool ok = false;
+
+	(void)v;
+	if (CR_IS_WRITE(q)) {
+		value = r == 4 ? vmread(VMCS_GUEST_RSP) : regs[r];
+		if (CR_NUMBER(q) == 0)
+			ok = cr0_write(value, CR0_NE, read_own_pdptes, NULL);
+		/* The only CR4 write that exits sets VMXE, which its CPUID does not have. */
+	}
+	if (ok)
+		vmx_skip_instruction();
+	else
+		vmx_inject_exception(VECTOR_GP, 0);
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The MSRs that the control domain does not get raw.
+ *
+ * Reads: feature control (locked, VMX off), VMX capabilities and trace (absent), MTRRs (its own
+ * copy). Writes: the same; the TSC (it would move every guest's clock), the APIC's base (it must
+ * not cover our memory), microcode updates (not allowed in VMX non-root operation; ours are loaded
+ * before VMXON), XSS (CPUID depends on it) and the SYSCALL MSRs, which are remembered so that a
+ * guest's visit need not read them. MSRs outside the bitmaps always exit; none of them is known
+ * here, so they fault as on a CPU without them.
+ */
+#define LOG_TAG "msr"
+#include <string.h>
+
+#include <log.h>
+#include <x86/asm.h>
+#include <x86/mem.h>
+#include <x86/vmx/control_ept.h>
+#include <x86/vmx/vmcs.h>
+#include <x86/vmx/vmx.h>
+
+#define MSR_TSC		  0x10u
+#define MSR_TSC_ADJUST	  0x3bu
+#define MSR_SGX_FIRST	  0x8cu
+#define MSR_SGX_LAST	  0x8fu
+#define MSR_MICROCODE	  0x79u
+#define MSR_RTIT_FIRST	  0x560u
+#define MSR_RTIT_LAST	  0x58fu
+#define MSR_XSS		  0xda0u
+#define MSR_STAR	  0xc0000081u
+#define MSR_FMASK	  0xc0000084u
+#define VECTOR_GP	  13
+#define APIC_BASE_ADDRESS MASK64(51, 12)
+
+enum direction { READ = 1, WRITE = 2 };
+
+/* What exits. */
+static const struct {
+	uint32_t first, last;
+	enum direction when;
+} trapped[] = {
+	{MSR_TSC, MSR_TSC, WRITE},
+	{MSR_APIC_BASE, MSR_APIC_BASE, WRITE},
+	{MSR_IA32_FEATURE_CONTROL, MSR_IA32_FEATURE_CONTROL, READ | WRITE},
+	{MSR_TSC_ADJUST, MSR_TSC_ADJUST, WRITE},
+	{MSR_MICROCODE, MSR_MICROCODE, WRITE},
+	{MSR_SGX_FIRST, MSR_SGX_LAST, READ | WRITE},
+	{0x200, 0x21f, READ | WRITE}, /* variable MTRRs */
+	{0x250, 0x250, READ | WRITE}, /* fixed MTRRs */
+	{0x258, 0x259, READ | WRITE},
+	{0x268, 0x26f, READ | WRITE},
+	{0x2ff, 0x2ff, READ | WRITE}, /* default type */
+	{MSR_IA32_VMX_BASIC, MSR_IA32_VMX_LAST, READ | WRITE},
+	{MSR_RTIT_FIRST, MSR_RTIT_LAST, READ | WRITE},
+	{MSR_XSS, MSR_XSS, WRITE},
+	{MSR_STAR, MSR_FMASK, WRITE},
+};
+
+static uint8_t *bitmap;
+static struct log_limit limit;
+
+void control_msr_init(void)
+{
+	bitmap = boot_alloc_pages(1);
+	for (size_t i = 0; i < ARRAY_SIZE(trapped); i++)
+		for (uint32_t m = trapped[i].first; m <= trapped[i].last; m++) {
+			uint32_t byte = (m & 0x1fff) / 8 + (m >= 0xc0000000u ? 1024 : 0);
+			uint8_t bit = (uint8_t)(1u << (m & 7));
+
+			if (trapped[i].when & READ)
+				bitmap[byte] |= bit;
+			if (trapped[i].when & WRITE)
+				bitmap[2048 + byte] |= bit;
+		}
+}
+
+void *control_msr_bitmap(void)
+{
+	return bitmap;
+}
+
+static bool is_mtrr(uint32_t msr)
+{
+	return (msr >= 0x200 && msr <= 0x21f) || msr == 0x250 || msr == 0x258 || msr == 0x259 ||
+	       (msr >= 0x268 && msr <= 0x26f) || msr == 0x2ff;
+}
+
+void control_rdmsr(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint32_t msr = (uint32_t)g->rcx;
+	uint64_t value;
+
+	(void)v;
+	if (msr == MSR_IA32_FEATURE_CONTROL) {
+		value = FEATURE_CONTROL_LOCKED;
+	} else if (!is_mtrr(msr) || !control_mtrr_read(msr, &value)) {
+		vmx_inject_exception(VECTOR_GP, 0);
+		return;
+	}
+	g->rax = (uint32_t)value;
+	g->rdx = value >> 32;
+	vmx_skip_instruction();
+}
+
+/* Moving the APIC's page could put it over memory that is not the control domain's. */
+static bool write_apic_base(uint64_t value)
+{
+	if ((value ^ rdmsr(MSR_APIC_BASE)) & APIC_BASE_ADDRESS) {
+		log_limited(&limit, LOG_INFO, "refused: local APIC moved to %#lx",
+			    value & APIC_BASE_ADDRESS);
+		return true;
+	}
+	return wrmsr_safe(MSR_APIC_BASE, value);
+}
+
+static bool write_msr(struct vmx_cpu *v, uint32_t msr, uint64_t value)
+{
+	if (is_mtrr(msr))
+		return control_mtrr_write(msr, value);
+	switch (msr) {
+	case MSR_TSC:
+	case MSR_TSC_ADJUST:
+	case MSR_MICROCODE:
+		log_limited(&limit, LOG_INFO, "dropped: write of %#lx to MSR %#x (%s)", value, msr,
+			    msr == MSR_MICROCODE ? "microcode is loaded at boot, as a boot module"
+						 : "it would move every guest's clock");
+		return true;
+	case MSR_APIC_BASE:
+		return write_apic_base(value);
+	case MSR_XSS:
+		if (value != 0) /* CPUID offers no supervisor component */
+			return false;
+		v->xss = value;
+		return true;
+	default:
+		if (msr < MSR_STAR || msr > MSR_FMASK || !wrmsr_safe(msr, value))
+			return false;
+		v->cached_msr[msr - MSR_STAR] = value;
+		return true;
+	}
+}
+
+void control_wrmsr(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint32_t msr = (uint32_t)g->rcx;
+
+	if (write_msr(v, msr, (uint32_t)g->rax | g->rdx << 32)) {
+		vmx_skip_instruction();
+		return;
+	}
+	log_limited(&limit, LOG_INFO, "refused: write of %#lx to MSR %#x",
+		    (uint32_t)g->rax | g->rdx << 32, msr);
+	vmx_inject_exception(VECTOR_GP, 0);
+}

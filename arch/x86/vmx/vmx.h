@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+/*
+ * VMX state of one CPU, and the verbs on it.
+ *
+ * A CPU runs the control domain's VMCS all the time.
+ *
+ * Reading order: caps.h, vmx.c (switching VMX on), control_vmcs.c (what the control domain may do
+ * without us), control_exit.c (what it may not), entry.S.
+ */
+#pragma once
+
+#include <abi/info.h>
+#include <abi/vcpu.h>
+#include <types.h>
+#include <x86/percpu.h>
+#include <x86/vmx/caps.h>
+#include <x86/vmx/control_cpuid.h>
+#include <x86/vmx/vmx_bits.h>
+
+#define EXIT_RING  32 /* exits kept for the crash record, a power of two */
+#define CONTROL_VM 0xffff
+
+/* MSRs that SYSCALL and friends use: written so rarely that their writes exit and are remembered.
+ */
+enum cached_msr { CACHED_STAR, CACHED_LSTAR, CACHED_CSTAR, CACHED_FMASK, CACHED_MSRS };
+
+struct vmx_cpu {
+	struct hv_gprs gprs; /* the control domain's */
+	struct vcpu *vcpu;   /* whose VMCS is current; NULL: the control domain's */
+	struct cpu *cpu;
+	void *vmxon, *vmcs;
+	void *call_page;      /* what the control domain exchanges with us, HV_PAGE_BYTES */
+	struct vmx_caps caps; /* as this CPU has them, before intersection */
+	struct cpuid_table cpuid;
+	bool at_sipi_start; /* started by SIPI and has not exited since: an INIT now is stale */
+	bool nmi_owed;	    /* the control domain is owed an NMI that could not be injected yet */
+	bool mce_owed;
+	uint32_t launched; /* of the control domain's VMCS */
+	uint64_t cached_msr[CACHED_MSRS];
+	uint64_t xcr0; /* the control domain's */
+	uint64_t xss;
+	struct hv_cpu_stats stats;
+	struct hv_exit_record ring[EXIT_RING];
+	uint32_t ring_head;
+};
+
+/** What all CPUs can do, less what the command line took away. Valid from virt_bsp_main() on. */
+extern struct vmx_caps vmx_caps;
+
+/** This CPU's VMX state. */
+static inline struct vmx_cpu *this_vmx(void)
+{
+	return this_cpu()->vmx;
+}
+
+/** Read this CPU's capabilities into @caps. No VMX in CPUID leaves @caps->vmx false. */
+void vmx_read_caps(struct vmx_caps *caps);
+
+/** Allow VMX in IA32_FEATURE_CONTROL if firmware left that open; false if it is locked off. */
+bool vmx_unlock(struct vmx_caps *caps);
+
+/** Enter VMX operation on this CPU. -HV_ERR_HARDWARE if the CPU refuses. */
+int vmx_on(struct vmx_cpu *v) __must_use;
+
+/** Leave VMX operation (before a reset). Safe when it is off. */
+void vmx_off(void);
+
+/** Prepare @page as a VMCS region. */
+void vmx_region_init(void *page);
+
+void vmx_clear(const void *vmcs);
+void vmx_load(const void *vmcs);
+
+/** Invalidate every EPT-derived and VPID-tagged translation of this CPU. */
+void vmx_flush_all(void);
+void vmx_flush_vpid(uint16_t vpid);
+void vmx_flush_ept(uint64_t eptp);
+
+/** Write the host-state fields of the current VMCS for this CPU. */
+void vmx_write_host_state(struct cpu *cpu);
+
+/** Control words for the current VMCS, adjusted; panics when a *needed* bit is missing (caps were
+ * checked). */
+void vmx_write_controls(uint32_t pin, uint32_t cpu, uint32_t cpu2, uint32_t exit, uint32_t entry);
+
+/** Step RIP over the instruction that exited, and end its interrupt shadow. */
+void vmx_skip_instruction(void);
+
+/** Deliver hardware exception @vector with the next entry; @error < 0: no error code. */
+void vmx_inject_exception(uint8_t vector, int64_t error);
+
+/** Put back the event whose delivery this exit interrupted (SDM 3C "Information for VM Exits That
+ * Occur During Event Delivery"). */
+void vmx_reinject_vectoring(void);
+
+/* Called by entry.S. */
+void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs);
+void vmx_entry_failed(struct cpu *cpu);
+void vmx_nmi_owed(struct cpu *cpu);
+
+extern const char vmx_exit[], vmx_enter[], vmx_enter_check[], vmx_enter_end[];
+
+/** Enter the guest of the current VMCS for the first time on @cpu; the stack is given up. */
+void vmx_start(struct cpu *cpu) __noreturn;
+
+/** Show the last exits of @v, a line each. Context: crash. */
+void exit_ring_dump(const struct vmx_cpu *v, void (*emit)(const char *line));
+
+/** Set the control domain's registers for its first instruction and enter it. Does not return. */
+struct control_entry {
+	uint64_t rip, rsi, cr3, gdt_base;
+};
+void control_vmcs_init(struct vmx_cpu *v);
+void control_start_boot(struct vmx_cpu *v, const struct control_entry *entry);
+void control_wait_for_sipi(struct vmx_cpu *v);
+void control_start_sipi(struct vmx_cpu *v, uint8_t vector);
+
+/** Handle an exit of the control domain. */
+void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *gprs);
+
+/** Handle RDMSR/WRMSR and port exits of the control domain. */
+void control_rdmsr(struct vmx_cpu *v, struct hv_gprs *gprs);
+void control_wrmsr(struct vmx_cpu *v, struct hv_gprs *gprs);
+void control_io(struct vmx_cpu *v, struct hv_gprs *gprs);
+void control_ept_violation(struct vmx_cpu *v);
+void control_cr_access(struct vmx_cpu *v, struct hv_gprs *gprs);
+void control_init(struct vmx_cpu *v);
+
+/** Set up the bitmaps, shared by all CPUs. Context: boot. */
+void control_msr_init(void);
+void control_io_init(void);
+void *control_msr_bitmap(void);
+void *control_io_bitmaps(void);

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The table of hypercalls, generated from HV_CALL_LIST, and the calls about the hypervisor itself.
+ *
+ * Those about VMs are in vm_calls.c. A handler gets its arguments as they came; larger answers go
+ * to the calling CPU's call page, which the control domain reads after the call.
+ */
+#define LOG_TAG "call"
+#include <stdio.h>
+#include <string.h>
+
+#include <abi/hypercall.h>
+#include <abi/info.h>
+#include <calls.h>
+#include <crash.h>
+#include <hypercall.h>
+#include <log.h>
+#include <platform.h>
+#include <memmap.h>
+#include <pool.h>
+#include <tlb.h>
+#include <version.h>
+#include <x86/asm.h>
+#include <x86/mem.h>
+#include <x86/paging.h>
+#include <x86/percpu.h>
+#include <x86/virt.h>
+
+static struct log_limit limit;
+
+int64_t call_version(struct call *c)
+{
+	(void)c;
+	return HV_ABI_VERSION;
+}
+
+int64_t call_cpu_page(struct call *c)
+{
+	return (int64_t)hpa_of(c->page).v;
+}
+
+static uint64_t own_bytes(void)
+{
+	uint64_t sum = 0, bytes;
+	hpa_t base;
+
+	for (unsigned int i = 0; hv_extent(i, &base, &bytes); i++)
+		sum += bytes;
+	return sum;
+}
+
+static void cpu_name(char *to, size_t n)
+{
+	uint32_t brand[13] = {0};
+
+	for (uint32_t i = 0; i < 3 && cpuid_has_leaf(0x80000004); i++) {
+		struct cpuid_regs r = cpuid(0x80000002 + i, 0);
+
+		memcpy(&brand[4 * i], &r, sizeof(r));
+	}
+	snprintf(to, n, "%s", (const char *)brand);
+}
+
+int64_t call_info(struct call *c)
+{
+	struct hv_info *info = c->page;
+	hpa_t base;
+	uint64_t image = 0;
+
+	memset(info, 0, sizeof(*info));
+	info->abi_version = HV_ABI_VERSION;
+	info->cpus = cpu_count;
+	info->cpus_present = platform.acpi.cpus ? platform.acpi.cpus : 1;
+	info->tsc_khz = (uint32_t)platform.tsc_khz;
+	info->features = virt_features();
+	info->ram_bytes = memmap_ram_bytes(platform.map, platform.n_map);
+	info->pool_bytes = pool_bytes();
+	info->pool_free_bytes = pool_free_bytes();
+	info->hypervisor_bytes = own_bytes();
+	info->control_bytes = info->ram_bytes - info->pool_bytes - info->hypervisor_bytes;
+	if (hv_extent(0, &base, &image))
+		info->image_bytes = image;
+	info->heap_free_bytes = info->hypervisor_bytes - image - heap_used_bytes();
+	info->uptime_tsc = rdtsc();
+	info->boot_root_tsc = virt_control_started();
+	info->crash_record = crash_previous() != NULL;
+	info->log_head = log_head();
+	snprintf(info->version, sizeof(info->version), "%s", HV_VERSION);
+	snprintf(info->loader, sizeof(info->loader), "%s", platform.boot.loader);
+	snprintf(info->cmdline, sizeof(info->cmdline), "%s", platform.boot.cmdline);
+	cpu_name(info->cpu_name, sizeof(info->cpu_name));
+	return 0;
+}
+
+int64_t call_log_read(struct call *c)
+{
+	uint64_t pos = c->args[1];
+	const char *text;
+	size_t length;
+
+	switch (c->args[0]) {
+	case HV_LOG_CURRENT:
+		length = log_read(&pos, c->page, HV_PAGE_BYTES);
+		*c->second = pos;
+		return (int64_t)length;
+	case HV_LOG_CRASH:
+		text = crash_previous();
+		if (!text)
+			return -HV_ERR_NOENT;
+		length = strlen(text);
+		if (pos > length)
+			return -HV_ERR_INVAL;
+		length = min_u64(length - pos, HV_PAGE_BYTES);
+		memcpy(c->page, text + pos, length);
+		*c->second = pos + length;
+		return (int64_t)length;
+	default:
+		return -HV_ERR_INVAL;
+	}
+}
+
+int64_t call_cpu_stats(struct call *c)
+{
+	if (c->args[0] >= cpu_count)
+		return -HV_ERR_NOENT;
+	memcpy(c->page, virt_cpu_stats((unsigned int)c->args[0]), sizeof(struct hv_cpu_stats));
+	return 0;
+}
+
+int64_t call_pay(struct call *c)
+{
+	tlb_pay(c->cpu);
+	return 0;
+}
+
+int64_t call_owing(struct call *c)
+{
+	if (c->args[0] > debt_pay_begin(&tlb_debt))
+		return -HV_ERR_INVAL;
+	return (int64_t)debt_owing(&tlb_debt, c->args[0], c->page, HV_PAGE_BYTES / 8);
+}
+
+int64_t call_tsc_khz(struct call *c)
+{
+	/* 1 MHz to 100 GHz: anything else is a mistake in the caller's units. */
+	if (c->args[0] < 1000 || c->args[0] > UINT64_C(100000000))
+		return -HV_ERR_INVAL;
+	platform.tsc_khz = c->args[0];
+	log_set_tsc_khz(platform.tsc_khz);
+	return (int64_t)platform.tsc_khz;
+}
+
+static const struct {
+	const char *name;
+	call_fn *fn;
+} calls[] = {
+#define X(number, name, args, text) [number] = {#name, CALL_FUNCTION_##name},
+	HV_CALL_LIST(X)
+#undef X
+};
+
+int64_t hypercall_dispatch(struct cpu *cpu, uint64_t number, const uint64_t args[HYPERCALL_ARGS],
+			   uint64_t *second)
+{
+	struct call c = {.cpu = cpu, .page = virt_call_page(cpu), .second = second};
+	int64_t result;
+
+	if (number >= ARRAY_SIZE(calls) || !calls[number].fn) {
+		log_limited(&limit, LOG_INFO, "unknown hypercall %lu", number);
+		return -HV_ERR_NOCALL;
+	}
+	memcpy(c.args, args, sizeof(c.args));
+	result = calls[number].fn(&c);
+	if (result < 0 && result != -HV_ERR_AGAIN)
+		log_limited(&limit, LOG_DBG, "hypercall %s(%#lx, %#lx, %#lx) refused: error %ld",
+			    calls[number].name, args[0], args[1], args[2], -result);
+	return result;
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hypervisor faults on order, to test the crash path. Only test builds (TEST=1) have a selftest
+ * that does anything; the others answer as if the call did not exist.
+ */
+#include <abi/hypercall.h>
+#include <calls.h>
+#include <panic.h>
+#include <version.h>
+
+/* Ends when the stack does: a count of calls that never gets back to 0. */
+uint64_t selftest_recurse(volatile uint64_t *above);
+
+uint64_t selftest_recurse(volatile uint64_t *above)
+{
+	volatile uint64_t here[32];
+
+	here[0] = *above + 1;
+	return here[0] ? selftest_recurse(here) + here[0] : 0;
+}
+
+static const uint8_t ret_insn[16] = {0xc3};
+
+int64_t call_selftest(struct call *c)
+{
+	volatile uint64_t start = 0;
+
+	if (!HV_TEST_BUILD)
+		return -HV_ERR_NOCALL;
+	switch (c->args[0]) {
+	case HV_SELFTEST_PANIC:
+		panic("self-test: this crash was ordered");
+	case HV_SELFTEST_PAGE_FAULT:
+		return (int64_t) * (volatile uint64_t *)PAGE_SIZE;
+	case HV_SELFTEST_STACK:
+		return (int64_t)selftest_recurse(&start);
+	case HV_SELFTEST_WRITE_CODE:
+		*(volatile uint8_t *)(uint64_t)call_selftest = 0xcc;
+		return 0;
+	case HV_SELFTEST_EXEC_DATA:
+		((void (*)(void))(uint64_t)ret_insn)();
+		return 0;
+	default:
+		return -HV_ERR_INVAL;
+	}
+}

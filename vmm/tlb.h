@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The machine's TLB debt (debt.h) and how a CPU pays: by flushing everything that EPT, VPID and the
+ * hypervisor's own tables left in its TLB.
+ */
+#pragma once
+
+#include <debt.h>
+
+struct cpu;
+
+extern struct debt tlb_debt;
+
+/** Context: boot, with the number of CPUs. */
+void tlb_init(unsigned int cpus);
+
+/** Pay what this CPU owes. Context: any CPU in VMX operation, itself only. */
+void tlb_pay(struct cpu *cpu);
+
+/** This CPU stops and starts using translations (wait-for-SIPI). */
+void tlb_quiesce(struct cpu *cpu);
+void tlb_resume(struct cpu *cpu);
