@@ -2,7 +2,8 @@
 /*
  * The crash record: what is written when the hypervisor itself fails, and how it is found again.
  *
- * It lies at the end of the heap, whose place depends only on the machine and the image, and is
+ * It lies at the end of the heap, whose place depends only on the machine and the image
+ * (vmm/memmap.h, memmap_quiet_top()), and is
  * checksummed; where the firmware leaves RAM alone over a warm reset, the next boot finds it and
  * keeps a copy.
  */

@@ -145,7 +145,11 @@ static void take_heap(unsigned int cpus)
 	if (virt_heap_bytes)
 		need += align_up(virt_heap_bytes(cpus, p->ram_top), PAGE_SIZE);
 	need += paging_heap_bytes(need, cpus, p->map, p->n_map);
-	base = memmap_place(p->map, p->n_map, avoid, n, need, PAGE_SIZE, HEAP_LOWEST, EARLY_LIMIT);
+	base = memmap_place(p->map, p->n_map, avoid, n, need, PAGE_SIZE, HEAP_LOWEST,
+			    memmap_quiet_top(p->map, p->n_map, EARLY_LIMIT));
+	if (!base)
+		base = memmap_place(p->map, p->n_map, avoid, n, need, PAGE_SIZE, HEAP_LOWEST,
+				    EARLY_LIMIT);
 	if (!base)
 		machine_refuse(
 			"memory for the hypervisor",

@@ -8,8 +8,10 @@
  */
 #include <memmap.h>
 
-#define PHYS_LIMIT BIT64(52)
-#define NO_TYPE	   ((enum mem_type)0)
+#define PHYS_LIMIT    BIT64(52)
+#define SMALL_MACHINE (512 * MIB)
+#define MOST_FROM_TOP (256 * MIB)
+#define NO_TYPE	      ((enum mem_type)0)
 
 static uint64_t end_of(const struct mem_range *r)
 {
@@ -156,6 +158,20 @@ uint64_t memmap_place(const struct mem_range *map, unsigned int n, const struct 
 				       place_in(&map[i], avoid, n_avoid, bytes, align, low, high));
 	}
 	return best;
+}
+
+uint64_t memmap_quiet_top(const struct mem_range *map, unsigned int n, uint64_t below)
+{
+	uint64_t top = 0, from_top;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (map[i].type == MEM_RAM && map[i].base.v < below)
+			top = max_u64(top, min_u64(end_of(&map[i]), below));
+	}
+	if (top < SMALL_MACHINE)
+		return below;
+	from_top = min_u64(top / 4, MOST_FROM_TOP);
+	return align_down(top - from_top, FRAME_SIZE);
 }
 
 const char *memmap_type_name(enum mem_type type)

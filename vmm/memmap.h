@@ -27,4 +27,12 @@ uint64_t memmap_place(const struct mem_range *map, unsigned int n, const struct 
 		      unsigned int n_avoid, uint64_t bytes, uint64_t align, uint64_t low,
 		      uint64_t high);
 
+/**
+ * An address below @below under which memory has a good chance of keeping its contents over a warm
+ * reset: boot loaders load from the bottom of RAM upwards and allocate from its top downwards (GRUB
+ * used up to 36 MiB of 1 GiB), so some distance from the top of the highest RAM range; @below
+ * itself on a machine too small for that.
+ */
+uint64_t memmap_quiet_top(const struct mem_range *map, unsigned int n, uint64_t below);
+
 const char *memmap_type_name(enum mem_type type);

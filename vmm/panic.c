@@ -104,6 +104,7 @@ static void record_close(void)
 	record->sum = sum_of(record->text, record->bytes);
 	record->magic = RECORD_MAGIC;
 	wbinvd();
+	record = NULL; /* what follows is for the consoles only */
 }
 
 static void emit_address(const char *what, uint64_t va)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* /dev/hornero, see abi/ioctl.h. */
+/* The driver's two devices: /dev/hornero (device.c, abi/ioctl.h) and /dev/kvm (kvm_device.c). */
 #pragma once
 
 /* Registers and removes the device. Returns 0 or an errno, negated. */
 int device_init(void);
 void device_exit(void);
+
+int kvm_device_init(void);
+void kvm_device_exit(void);

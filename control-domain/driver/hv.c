@@ -15,6 +15,7 @@
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/io.h>
+#include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -26,6 +27,10 @@
 
 #define HV_MAX_CPUS (HV_PAGE_BYTES * 8)
 #define SETTLE_ROUNDS 3
+
+/* One try scrubs at least one 2 MiB frame: enough for 2 TiB, and an end should it never do so. */
+#define PATIENT_TRIES	  (1u << 20)
+#define PATIENT_PAY_EVERY 64
 
 static DEFINE_PER_CPU(void *, call_page);
 static enum cpuhp_state hotplug_state;
@@ -48,36 +53,53 @@ void hv_page_put(void)
 	preempt_enable();
 }
 
-long hv_call_in(enum hv_call number, u64 a, u64 b, u64 c, const void *in, size_t bytes)
+static void pay(void *unused)
+{
+	hv_call0(HV_CALL_PAY);
+}
+
+static long call_with_page(enum hv_call number, const u64 a[5], const void *in, size_t in_bytes,
+			   void *out, size_t out_bytes, u64 *second)
 {
 	void *page = hv_page_get();
 	long result;
 
 	if (!page)
 		return -HV_ERR_STATE;
-	memcpy(page, in, bytes);
-	result = hv_call3(number, a, b, c);
+	if (in)
+		memcpy(page, in, in_bytes);
+	result = hv_call(number, a[0], a[1], a[2], a[3], a[4], second);
+	if (result >= 0 && out)
+		memcpy(out, page, out_bytes);
 	hv_page_put();
 	return result;
+}
+
+long hv_call_in(enum hv_call number, u64 a, u64 b, u64 c, const void *in, size_t bytes)
+{
+	return call_with_page(number, (u64[5]){a, b, c}, in, bytes, NULL, 0, NULL);
 }
 
 long hv_call_out(enum hv_call number, u64 a, u64 b, u64 c, void *out, size_t bytes)
 {
-	void *page = hv_page_get();
-	long result;
-
-	if (!page)
-		return -HV_ERR_STATE;
-	result = hv_call3(number, a, b, c);
-	if (result >= 0)
-		memcpy(out, page, bytes);
-	hv_page_put();
-	return result;
+	return call_with_page(number, (u64[5]){a, b, c}, NULL, 0, out, bytes, NULL);
 }
 
-static void pay(void *unused)
+long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in, size_t in_bytes,
+		     void *out, size_t out_bytes, u64 *second)
 {
-	hv_call0(HV_CALL_PAY);
+	unsigned int tries;
+	long result;
+
+	for (tries = 0; tries < PATIENT_TRIES; tries++) {
+		result = call_with_page(number, arguments, in, in_bytes, out, out_bytes, second);
+		if (result != -HV_ERR_AGAIN || signal_pending(current))
+			break;
+		if (tries % PATIENT_PAY_EVERY == 0)
+			on_each_cpu(pay, NULL, true);
+		cond_resched();
+	}
+	return result;
 }
 
 /* Who owes for the epoch, as Linux's CPUs; returns how many there are, unreachable ones included. */

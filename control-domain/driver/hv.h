@@ -70,6 +70,14 @@ long hv_call_in(enum hv_call number, u64 a, u64 b, u64 c, const void *in, size_t
 long hv_call_out(enum hv_call number, u64 a, u64 b, u64 c, void *out, size_t bytes);
 
 /*
+ * hv_call() for calls that take memory from the pool: while it answers AGAIN (memory is there, but waits
+ * for flushes or scrubbing), makes all CPUs pay and asks again, until a signal is pending.
+ * Context: process, interrupts on. `in`, when not NULL, goes to the call page before each try.
+ */
+long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in, size_t in_bytes,
+		     void *out, size_t out_bytes, u64 *second);
+
+/*
  * Waits until every CPU has paid the invalidations of `epoch`, which a hypercall that took memory
  * away returned; only then may the memory be used again. A negative epoch (the call's own error) is
  * handed back. -HV_ERR_STATE: CPUs that Linux cannot reach still owe; the memory must be left alone.

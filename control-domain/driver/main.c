@@ -23,12 +23,22 @@ static int __init hornero_init(void)
 		return err;
 	err = device_init();
 	if (err)
-		hv_exit();
+		goto out_hv;
+	err = kvm_device_init();
+	if (err)
+		goto out_device;
+	return 0;
+
+out_device:
+	device_exit();
+out_hv:
+	hv_exit();
 	return err;
 }
 
 static void __exit hornero_exit(void)
 {
+	kvm_device_exit();
 	device_exit();
 	hv_exit();
 }

@@ -61,3 +61,17 @@ def code_lines(text):
         return re.sub(r"[^\n]+", " ", token) if token[0] == "/" else token
 
     return sum(bool(line.strip()) for line in C_TOKEN.sub(blank, text).splitlines())
+
+
+def preprocessed_lines(text, source):
+    """How many lines of source, not of what it includes, are left in `gcc -E`'s output."""
+    lines, place, number = set(), "", 0
+    for line in text.splitlines():
+        marker = re.match(r'# (\d+) "(.*?)"', line)
+        if marker:
+            number, place = int(marker.group(1)), marker.group(2)
+            continue
+        if line.strip() and place == str(source):
+            lines.add(number)
+        number += 1
+    return len(lines)

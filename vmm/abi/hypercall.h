@@ -18,7 +18,7 @@
 #pragma once
 
 #define HV_ABI_MAJOR   0
-#define HV_ABI_MINOR   1
+#define HV_ABI_MINOR   2
 #define HV_ABI_VERSION ((HV_ABI_MAJOR << 16) | HV_ABI_MINOR)
 
 #define HV_CPUID_SIGNATURE 0x40000000u
@@ -44,7 +44,7 @@
 	X(12, VM_UNMAP, 3, "vm, gpa, bytes -> epoch")                                              \
 	X(13, POOL_ALLOC, 2, "vm, frames wanted -> frames given; page: their addresses")           \
 	X(14, POOL_FREE, 3, "vm, address, frames -> epoch")                                        \
-	X(15, VCPU_CREATE, 3, "vm, index, apic id -> physical address of struct hv_vcpu_page")     \
+	X(15, VCPU_CREATE, 3, "vm, index, apic id -> address of hv_vcpu_page; RDX as for VM_MAP")   \
 	X(16, VCPU_RUN, 2, "vm, index -> enum hv_exit")                                            \
 	X(17, VCPU_GET, 3, "vm, index, HV_GROUP_* -> 0: groups copied to the vCPU page")           \
 	X(18, VCPU_SET, 3, "vm, index, HV_GROUP_* -> 0: groups taken from the vCPU page")          \
@@ -56,7 +56,8 @@
 	X(24, VCPU_BLOCK, 2, "vm, index -> 0, or AGAIN when an event is pending")                  \
 	X(25, VCPU_STATS, 2, "vm, index -> 0; page: struct hv_vcpu_stats")                         \
 	X(26, VM_INFO, 1, "slot -> 0; page: struct hv_vm_info")                                    \
-	X(27, TSC_KHZ, 1, "frequency measured by the control domain, kHz -> frequency in use")
+	X(27, TSC_KHZ, 1, "frequency measured by the control domain, kHz -> frequency in use")      \
+	X(28, VCPU_APIC, 4, "vm, index, offset, HV_MSR_*; page: value -> 0; RDX: value, or to kick")
 
 enum hv_call {
 #define X(number, name, args, text) HV_CALL_##name = number,
@@ -84,6 +85,17 @@ enum hv_selftest {
 #define HV_MAP_EXEC  4u
 #define HV_MAP_LENT  8u	 /* memory of the control domain, pinned by the driver for the mapping's life */
 #define HV_MAP_DIRTY 16u /* 4 KiB leaves, for dirty logging */
+
+/*
+ * HV_CALL_VCPU_APIC: an access to a vCPU's xAPIC page that needed decoding. It exits as INSN with the
+ * APIC's address in `gpa`; the driver decodes, and reads or writes the register (4 bytes, offset a
+ * multiple of 16 below 400h) while the vCPU does not run. Writes have their effect: an ICR write
+ * sends the IPI and returns the bitmap to kick, an EOI in the EOI-exit bitmap makes the next VCPU_RUN
+ * return HV_VCPU_EXIT_EOI.
+ *
+ * Calls that allocate (VM_CREATE, VM_FUND, POOL_ALLOC) answer AGAIN while memory is there but waits
+ * for flushes or scrubbing; each such call scrubs some, so asking again after PAY gets there.
+ */
 
 /* A VM handle is slot | generation << 16; a stale one is NOENT. */
 #define HV_MAX_VCPUS 64

@@ -84,6 +84,7 @@ struct hv_events {
 	uint64_t pending_dbg;
 };
 
+/* After VCPU_CREATE, index 0 is at the reset vector in RUN, the others are in WAIT_SIPI. */
 enum hv_activity {
 	HV_ACTIVITY_RUN = 0,
 	HV_ACTIVITY_HALTED = 1,
@@ -97,7 +98,7 @@ enum hv_activity {
 #define HV_GROUP_DEBUG	4u
 #define HV_GROUP_EVENTS 8u
 #define HV_GROUP_LAPIC	16u /* the 1 KiB image in `lapic` */
-#define HV_GROUP_FPU	32u /* the XSAVE image in struct hv_vcpu_page.xsave, and xcr0 */
+#define HV_GROUP_FPU	32u /* XSAVE image, standard (not compacted) format, in `xsave`; and xcr0 */
 #define HV_GROUP_ALL	63u
 
 /* `flags`, set by the driver before VCPU_RUN */
@@ -123,7 +124,7 @@ struct hv_vcpu_page {
 	uint64_t deadline_tsc; /* of the host's TSC */
 	uint64_t gpa;	       /* INSN: ~0 for string I/O */
 	uint64_t vector;
-	uint64_t kick; /* bitmap of vCPU indexes */
+	uint64_t kick; /* bitmap of vCPU indexes; may be set with any exit, the driver clears it */
 	/* INSN: what a decoder needs without further calls */
 	struct {
 		uint64_t cr0, cr3, cr4, efer;
@@ -160,6 +161,9 @@ struct hv_cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
 #define HV_MAX_CPUID 128
+
+/* Input clock of every guest's local APIC timer (before the divider), and ECX of its CPUID 15h. */
+#define HV_LAPIC_TIMER_HZ 1000000000u
 
 /* VCPU_MSR: the fourth argument. */
 #define HV_MSR_READ  0

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Decisions about memory regions. A hundred-odd slots are searched one by one: it is short, it
+ * happens where a device model is about to be asked anyway, and there is nothing to keep in order.
+ */
+#include "regions.h"
+
+#ifdef __KERNEL__
+#include <linux/errno.h>
+#else
+#include <errno.h>
+#endif
+
+static bool range_valid(const struct region_range *range)
+{
+	if ((range->gpa | range->bytes | range->uaddr) & (REGION_PAGE - 1))
+		return false;
+	if (range->uaddr + range->bytes < range->uaddr)
+		return false;
+	return range->bytes <= REGION_GPA_LIMIT && range->gpa <= REGION_GPA_LIMIT - range->bytes;
+}
+
+static bool ranges_overlap(const struct region_range *a, const struct region_range *b)
+{
+	return a->gpa < b->gpa + b->bytes && b->gpa < a->gpa + a->bytes;
+}
+
+static bool overlaps_other_slot(const struct region_table *table, uint32_t slot,
+				const struct region_range *wanted)
+{
+	uint32_t i;
+
+	for (i = 0; i < REGION_SLOTS; i++)
+		if (i != slot && table->slot[i].bytes && ranges_overlap(&table->slot[i], wanted))
+			return true;
+	return false;
+}
+
+int region_plan(const struct region_table *table, uint32_t slot, const struct region_range *wanted)
+{
+	const struct region_range *old;
+
+	if (slot >= REGION_SLOTS || !range_valid(wanted))
+		return -EINVAL;
+	old = &table->slot[slot];
+	if (!wanted->bytes)
+		return old->bytes ? REGION_DELETE : -EINVAL;
+	if (old->bytes) {
+		if (old->bytes != wanted->bytes || old->uaddr != wanted->uaddr ||
+		    old->readonly != wanted->readonly)
+			return -EINVAL;
+		if (old->gpa == wanted->gpa)
+			return REGION_NOTHING;
+	}
+	if (overlaps_other_slot(table, slot, wanted))
+		return -EEXIST;
+	return old->bytes ? REGION_MOVE : REGION_CREATE;
+}
+
+int region_find(const struct region_table *table, uint64_t gpa)
+{
+	int i;
+
+	for (i = 0; i < REGION_SLOTS; i++)
+		if (gpa - table->slot[i].gpa < table->slot[i].bytes)
+			return i;
+	return -1;
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One virtual CPU in the driver, and what its parts offer each other.
+ *
+ * The state of a vCPU is the hypervisor's; what is kept here is the way to it (the vCPU page), the thread
+ * that sleeps for it, and an operation that waits for the device model's answer. vcpu->lock is held
+ * across each ioctl, so one thread at a time runs it or looks at it.
+ *
+ * Reading order: vcpu.c (descriptor, ioctls), vcpu_run.c (the loop), vcpu_emulate.c (instructions on
+ * device memory), vcpu_state.c and convert.c (registers), vcpu_cpuid.c (CPUID, MSRs).
+ */
+#pragma once
+
+#include <linux/kvm.h>
+#include <linux/mutex.h>
+#include <linux/rcuwait.h>
+#include <linux/signal_types.h>
+
+#include "insn.h"
+#include "vm.h"
+
+#define VCPU_RUN_PAGES 2 /* struct kvm_run, then the data of port accesses */
+
+enum vcpu_pending {
+	PENDING_NOTHING,
+	PENDING_PORT_READ,   /* kvm_run has the value for page->io */
+	PENDING_INSTRUCTION, /* kvm_run has the answer to insn.request */
+};
+
+struct vcpu {
+	struct vm *vm;
+	u32 index; /* the hypervisor's */
+	u32 id;	   /* APIC id */
+	struct mutex lock;
+	struct kvm_run *run;
+	struct hv_vcpu_page *page;
+
+	/* Sleeping and being kicked: vcpu_run.c explains the order of accesses. */
+	struct rcuwait wait;
+	bool woken;
+	int running_on; /* CPU whose guest this is right now, or -1 */
+
+	bool mask_signals;
+	sigset_t signal_mask;
+
+	enum vcpu_pending pending;
+	struct insn_run insn;
+	struct insn_cpu cpu; /* the registers of the instruction under way */
+	u8 code[INSN_MAX_BYTES];
+	unsigned int fetched;	/* bytes of it */
+	unsigned int walk;	/* enum gwalk_result of the last page walk */
+	unsigned int iterations;
+	bool asked_port;	/* the answer is in the run page's port data, not in mmio */
+
+	struct kvm_cpuid_entry2 *cpuid;
+	u32 cpuid_count;
+};
+
+/* Results of the parts of KVM_RUN: an errno negated, or one of these. */
+enum vcpu_next { VCPU_TO_USER = 0, VCPU_AGAIN = 1 };
+
+/* VCPU_GET and VCPU_SET of HV_GROUP_*: an errno negated, or 0. Context: vcpu->lock held. */
+int vcpu_fetch(struct vcpu *vcpu, u32 groups);
+int vcpu_store(struct vcpu *vcpu, u32 groups);
+
+/* ---- vcpu_run.c */
+int vcpu_run(struct vcpu *vcpu);
+void vcpu_kick(struct vcpu *vcpu);
+
+/* ---- vcpu_emulate.c: start after an INSN exit, go on with the device model's answer. */
+int vcpu_emulate(struct vcpu *vcpu);
+int vcpu_emulate_answered(struct vcpu *vcpu);
+
+/* Fills in KVM_EXIT_INTERNAL_ERROR; returns VCPU_TO_USER. */
+int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 count);
+
+/* ---- vcpu_state.c: KVM_GET_* and KVM_SET_* of registers. */
+long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int command, void __user *user);
+
+/* ---- vcpu_cpuid.c */
+long vcpu_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user);
+long vcpu_get_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user);
+long vcpu_get_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user);
+long vcpu_set_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user);
+long cpuid_get_supported(struct kvm_cpuid2 __user *user);
+long msr_get_index_list(struct kvm_msr_list __user *user);

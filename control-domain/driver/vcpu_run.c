@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM_RUN: a Linux thread that is a virtual CPU.
+ *
+ * The loop: with interrupts off, ask the hypervisor to run the vCPU on this CPU; it comes back when Linux
+ * has something to do, and Linux does it, an interrupt by the mere enabling of interrupts. Preemption,
+ * priorities, affinity, cgroups are those of the thread.
+ *
+ * No wake-up is lost. An event for a vCPU is first posted in the hypervisor, then the vCPU is kicked.
+ *	vCPU: running_on = cpu; barrier; VCPU_RUN looks at events     kicker: post; read running_on
+ *	vCPU: woken = false; VCPU_BLOCK refuses if one is posted      kicker: post; woken = true; wake
+ * Whatever order these take, the vCPU sees the event or the kicker sees the vCPU. An interrupt sent
+ * to a CPU between "interrupts off" and VM entry stays pending there and ends the guest's run at once.
+ */
+#define pr_fmt(fmt) "hornero: " fmt
+
+#include <linux/hrtimer.h>
+#include <linux/math64.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/smp.h>
+#include <linux/vtime.h>
+#include <asm/tsc.h>
+
+#include "vcpu.h"
+
+#define PIO_DATA_OFFSET PAGE_SIZE
+#define NO_DEADLINE	U64_MAX
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	int cpu;
+
+	WRITE_ONCE(vcpu->woken, true);
+	rcuwait_wake_up(&vcpu->wait);
+	cpu = READ_ONCE(vcpu->running_on);
+	if (cpu >= 0 && cpu != raw_smp_processor_id())
+		smp_send_reschedule(cpu);
+}
+
+int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 count)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = suberror;
+	run->internal.ndata = count;
+	memcpy(run->internal.data, data, count * sizeof(*data));
+	return VCPU_TO_USER;
+}
+
+/* Task work other than signals (rseq, for one) is done on the way to user space: go there for it. */
+static bool thread_has_work(void)
+{
+	return signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME);
+}
+
+static int interrupted(struct vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_INTR;
+	return -EINTR;
+}
+
+/* False when the deadline has passed already. */
+static bool deadline_to_ktime(u64 deadline_tsc, ktime_t *expires)
+{
+	u64 now = rdtsc();
+
+	if (deadline_tsc <= now)
+		return false;
+	*expires = ktime_add_ns(ktime_get(),
+				min_t(u64, mul_u64_u32_div(deadline_tsc - now, NSEC_PER_MSEC, tsc_khz),
+				      KTIME_MAX / 2));
+	return true;
+}
+
+/* Sleeps until an event, the deadline or a signal; which one it was shows when the vCPU runs again. */
+static int block(struct vcpu *vcpu, u64 deadline_tsc)
+{
+	ktime_t expires, *until = NULL;
+	long result;
+
+	if (deadline_tsc != NO_DEADLINE) {
+		if (!deadline_to_ktime(deadline_tsc, &expires))
+			return VCPU_AGAIN;
+		until = &expires;
+	}
+	WRITE_ONCE(vcpu->woken, false);
+	smp_mb(); /* before the hypervisor looks for events */
+	result = hv_call2(HV_CALL_VCPU_BLOCK, vcpu->vm->handle, vcpu->index);
+	if (result == -HV_ERR_AGAIN)
+		return VCPU_AGAIN;
+	if (result < 0)
+		return hv_to_errno(result);
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (READ_ONCE(vcpu->woken) || thread_has_work())
+			break;
+		if (!schedule_hrtimeout_range(until, 0, HRTIMER_MODE_ABS))
+			break;
+	}
+	finish_rcuwait(&vcpu->wait);
+	return VCPU_AGAIN;
+}
+
+static int port_access(struct vcpu *vcpu)
+{
+	const struct hv_vcpu_page *page = vcpu->page;
+	struct kvm_run *run = vcpu->run;
+	bool in = page->io.flags & HV_IO_IN;
+
+	if (!in && ioeventfd_write(vcpu->vm, true, page->io.port, page->io.bytes, page->io.data))
+		return VCPU_AGAIN;
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = page->io.bytes;
+	run->io.port = page->io.port;
+	run->io.count = 1;
+	run->io.data_offset = PIO_DATA_OFFSET;
+	if (in)
+		vcpu->pending = PENDING_PORT_READ;
+	else
+		memcpy((u8 *)run + PIO_DATA_OFFSET, &page->io.data, sizeof(page->io.data));
+	return VCPU_TO_USER;
+}
+
+/* IN writes AL, AX or EAX; the last clears the upper half of RAX. */
+static void port_read_answered(struct vcpu *vcpu)
+{
+	struct hv_vcpu_page *page = vcpu->page;
+	u32 value;
+
+	memcpy(&value, (u8 *)vcpu->run + PIO_DATA_OFFSET, sizeof(value));
+	switch (page->io.bytes) {
+	case 1:
+		page->gprs.rax = (page->gprs.rax & ~0xffull) | (value & 0xff);
+		break;
+	case 2:
+		page->gprs.rax = (page->gprs.rax & ~0xffffull) | (value & 0xffff);
+		break;
+	default:
+		page->gprs.rax = value;
+	}
+}
+
+static int fail_entry(struct vcpu *vcpu)
+{
+	pr_err_ratelimited("VM %x vCPU %u: VM entry refused (%llu): %.*s\n", vcpu->vm->handle,
+			   vcpu->index, vcpu->page->reason, (int)sizeof(vcpu->page->text),
+			   vcpu->page->text);
+	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	vcpu->run->fail_entry.hardware_entry_failure_reason = vcpu->page->reason;
+	vcpu->run->fail_entry.cpu = raw_smp_processor_id();
+	return VCPU_TO_USER;
+}
+
+static int unexpected_exit(struct vcpu *vcpu)
+{
+	const u64 data[] = {vcpu->page->reason, vcpu->page->qualification, vcpu->page->rip};
+
+	pr_err_ratelimited("VM %x vCPU %u stops: exit reason %llu, qualification 0x%llx, RIP 0x%llx: %.*s\n",
+			   vcpu->vm->handle, vcpu->index, data[0], data[1], data[2],
+			   (int)sizeof(vcpu->page->text), vcpu->page->text);
+	return vcpu_internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, data,
+				   ARRAY_SIZE(data));
+}
+
+static int handle_exit(struct vcpu *vcpu, long reason)
+{
+	struct hv_vcpu_page *page = vcpu->page;
+	u64 kick = page->kick;
+
+	if (kick) {
+		page->kick = 0;
+		vcpu_kick_many(vcpu->vm, kick);
+	}
+	switch (reason) {
+	case HV_VCPU_EXIT_INTR:
+	case HV_VCPU_EXIT_KICK:
+		return VCPU_AGAIN;
+	case HV_VCPU_EXIT_HLT:
+		return block(vcpu, page->deadline_tsc);
+	case HV_VCPU_EXIT_WAIT_SIPI:
+		return block(vcpu, NO_DEADLINE);
+	case HV_VCPU_EXIT_PIO:
+		return port_access(vcpu);
+	case HV_VCPU_EXIT_INSN:
+		return vcpu_emulate(vcpu);
+	case HV_VCPU_EXIT_EOI:
+		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = page->vector;
+		return VCPU_TO_USER;
+	case HV_VCPU_EXIT_SHUTDOWN:
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return VCPU_TO_USER;
+	case HV_VCPU_EXIT_FAIL_ENTRY:
+		return fail_entry(vcpu);
+	default:
+		return unexpected_exit(vcpu);
+	}
+}
+
+/* One stay in the guest. VCPU_EXIT_INTR without having been there when this thread has other work. */
+static long enter(struct vcpu *vcpu)
+{
+	long reason = HV_VCPU_EXIT_INTR;
+
+	local_irq_disable();
+	WRITE_ONCE(vcpu->running_on, smp_processor_id());
+	smp_mb(); /* before the hypervisor looks for events */
+	if (!thread_has_work() && !need_resched()) {
+		vtime_account_guest_enter();
+		reason = hv_call2(HV_CALL_VCPU_RUN, vcpu->vm->handle, vcpu->index);
+		vtime_account_guest_exit();
+	}
+	WRITE_ONCE(vcpu->running_on, -1);
+	if (reason == HV_VCPU_EXIT_INTR)
+		rcu_note_context_switch(false);
+	local_irq_enable();
+	return reason;
+}
+
+static int run_loop(struct vcpu *vcpu)
+{
+	int next = VCPU_AGAIN;
+	long reason;
+
+	while (next == VCPU_AGAIN) {
+		if (thread_has_work())
+			return interrupted(vcpu);
+		cond_resched();
+		reason = enter(vcpu);
+		if (reason < 0) {
+			pr_err_ratelimited("VM %x vCPU %u does not run: %s\n", vcpu->vm->handle,
+					   vcpu->index, hv_error_text(reason));
+			return hv_to_errno(reason);
+		}
+		next = handle_exit(vcpu, reason);
+	}
+	return next;
+}
+
+static int finish_pending(struct vcpu *vcpu)
+{
+	enum vcpu_pending pending = vcpu->pending;
+
+	vcpu->pending = PENDING_NOTHING;
+	if (pending == PENDING_INSTRUCTION)
+		return vcpu_emulate_answered(vcpu);
+	if (pending == PENDING_PORT_READ)
+		port_read_answered(vcpu);
+	return VCPU_AGAIN;
+}
+
+int vcpu_run(struct vcpu *vcpu)
+{
+	sigset_t saved;
+	int result;
+
+	if (vcpu->mask_signals)
+		sigprocmask(SIG_SETMASK, &vcpu->signal_mask, &saved);
+	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
+	vcpu->run->flags = 0;
+	result = finish_pending(vcpu);
+	if (result == VCPU_AGAIN)
+		result = READ_ONCE(vcpu->run->immediate_exit) ? interrupted(vcpu) : run_loop(vcpu);
+	vcpu->run->if_flag = !!(vcpu->page->rflags & X86_EFLAGS_IF);
+	vcpu->run->ready_for_interrupt_injection = 0;
+	if (vcpu->mask_signals)
+		sigprocmask(SIG_SETMASK, &saved, NULL);
+	return result;
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VM descriptors: birth, ioctls, death.
+ *
+ * An ioctl is taken apart here and carried out by the part that owns the thing: memory.c, events.c and
+ * its neighbours, vcpu.c. A VM is bound to the process that made it, as KVM's are: its memory is
+ * that process's. Read vm.h for lifetimes and locks first.
+ */
+#define pr_fmt(fmt) "hornero: " fmt
+
+#include <linux/anon_inodes.h>
+#include <linux/kvm.h>
+#include <linux/module.h>
+#include <linux/random.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "abi/ioctl.h"
+
+#include "vm.h"
+
+#define VM_FUND_ROUNDS 8
+
+long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5])
+{
+	unsigned int round;
+	u64 frames = 0;
+	long result;
+
+	for (round = 0; round < VM_FUND_ROUNDS; round++) {
+		result = hv_call_patient(number, arguments, NULL, 0, NULL, 0, &frames);
+		if (result != -HV_ERR_NOMEM || !frames)
+			return result;
+		result = hv_call_patient(HV_CALL_VM_FUND, (u64[5]){vm->handle, frames}, NULL, 0,
+					 NULL, 0, NULL);
+		if (result < 0)
+			return result;
+	}
+	return -HV_ERR_NOMEM;
+}
+
+static void vm_free(struct kref *references)
+{
+	struct vm *vm = container_of(references, struct vm, references);
+	u32 i;
+	long result;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		vcpu_free(vm->vcpus[i]);
+	result = hv_settle(hv_call1(HV_CALL_VM_DESTROY, vm->handle));
+	if (result < 0)
+		pr_err("VM %x is not destroyed: %s\n", vm->handle, hv_error_text(result));
+	kfree(rcu_access_pointer(vm->routing));
+	mmdrop(vm->mm);
+	kfree(vm);
+}
+
+void vm_get(struct vm *vm)
+{
+	kref_get(&vm->references);
+}
+
+void vm_put(struct vm *vm)
+{
+	kref_put(&vm->references, vm_free);
+}
+
+static void vm_retire(struct kref *users)
+{
+	struct vm *vm = container_of(users, struct vm, users);
+
+	irqfd_release_all(vm);
+	ioeventfd_release_all(vm);
+	memory_release_all(vm);
+	vm_put(vm);
+}
+
+void vm_get_user(struct vm *vm)
+{
+	kref_get(&vm->users);
+}
+
+void vm_put_user(struct vm *vm)
+{
+	kref_put(&vm->users, vm_retire);
+}
+
+static int set_memory(struct vm *vm, void __user *user)
+{
+	struct kvm_userspace_memory_region region;
+
+	if (copy_from_user(&region, user, sizeof(region)))
+		return -EFAULT;
+	return memory_set_region(vm, &region);
+}
+
+static int enable_cap(struct vm *vm, void __user *user)
+{
+	struct kvm_enable_cap cap;
+
+	if (copy_from_user(&cap, user, sizeof(cap)))
+		return -EFAULT;
+	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags)
+		return -EINVAL;
+	return events_split_irqchip(vm, cap.args[0]);
+}
+
+static int signal_msi(struct vm *vm, void __user *user)
+{
+	struct kvm_msi msi;
+
+	if (copy_from_user(&msi, user, sizeof(msi)))
+		return -EFAULT;
+	return events_signal_msi(vm, &msi);
+}
+
+static int set_irqfd(struct vm *vm, void __user *user)
+{
+	struct kvm_irqfd args;
+
+	if (copy_from_user(&args, user, sizeof(args)))
+		return -EFAULT;
+	return irqfd_change(vm, &args);
+}
+
+static int set_ioeventfd(struct vm *vm, void __user *user)
+{
+	struct kvm_ioeventfd args;
+
+	if (copy_from_user(&args, user, sizeof(args)))
+		return -EFAULT;
+	return ioeventfd_change(vm, &args);
+}
+
+static int create_pool_file(struct vm *vm, u64 __user *user)
+{
+	u64 bytes;
+
+	if (get_user(bytes, user))
+		return -EFAULT;
+	return pool_create_file(vm, bytes);
+}
+
+static long vm_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
+	struct vm *vm = file->private_data;
+	void __user *user = (void __user *)argument;
+	u64 address;
+
+	if (vm->mm != current->mm)
+		return -EIO;
+	switch (command) {
+	case KVM_CHECK_EXTENSION:
+		return extension_value(argument);
+	case KVM_CREATE_VCPU:
+		return vcpu_create(vm, argument);
+	case KVM_SET_USER_MEMORY_REGION:
+		return set_memory(vm, user);
+	case KVM_ENABLE_CAP:
+		return enable_cap(vm, user);
+	case KVM_SET_GSI_ROUTING:
+		return events_set_routing(vm, user);
+	case KVM_SIGNAL_MSI:
+		return signal_msi(vm, user);
+	case KVM_IRQFD:
+		return set_irqfd(vm, user);
+	case KVM_IOEVENTFD:
+		return set_ioeventfd(vm, user);
+	case KVM_SET_TSS_ADDR:
+		/* Real mode needs no task state of ours: every processor here runs it unrestricted. */
+		return argument > U32_MAX - 3 * PAGE_SIZE ? -EINVAL : 0;
+	case KVM_SET_IDENTITY_MAP_ADDR:
+		return copy_from_user(&address, user, sizeof(address)) ? -EFAULT : 0;
+	case HORNERO_CREATE_POOL_FILE:
+		return create_pool_file(vm, user);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int vm_release(struct inode *inode, struct file *file)
+{
+	vm_put_user(file->private_data);
+	return 0;
+}
+
+static const struct file_operations vm_operations = {
+	.owner = THIS_MODULE,
+	.release = vm_release,
+	.unlocked_ioctl = vm_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct vm *vm_alloc(void)
+{
+	struct vm *vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+
+	if (!vm)
+		return NULL;
+	kref_init(&vm->references);
+	kref_init(&vm->users);
+	mutex_init(&vm->lock);
+	init_rwsem(&vm->memory_lock);
+	spin_lock_init(&vm->event_lock);
+	INIT_LIST_HEAD(&vm->irqfds);
+	INIT_LIST_HEAD(&vm->ioeventfds);
+	return vm;
+}
+
+/* Names it after the process until somebody gives it a better name; the UUID is new each time. */
+static long create_in_hypervisor(void)
+{
+	struct hv_vm_create args = {.vcpus = VM_MAX_VCPUS};
+
+	generate_random_uuid(args.uuid);
+	snprintf(args.name, sizeof(args.name), "%s-%d", current->comm, task_tgid_nr(current));
+	return hv_call_patient(HV_CALL_VM_CREATE, (u64[5]){0}, &args, sizeof(args), NULL, 0, NULL);
+}
+
+int vm_create(void)
+{
+	struct vm *vm = vm_alloc();
+	long handle;
+	int fd;
+
+	if (!vm)
+		return -ENOMEM;
+	handle = create_in_hypervisor();
+	if (handle < 0) {
+		pr_info_ratelimited("%s[%d] gets no VM: %s\n", current->comm, task_pid_nr(current),
+				    hv_error_text(handle));
+		kfree(vm);
+		return hv_to_errno(handle);
+	}
+	vm->handle = handle;
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+	fd = anon_inode_getfd("hornero-vm", &vm_operations, vm, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		vm_put_user(vm);
+	return fd;
+}

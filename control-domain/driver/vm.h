@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One virtual machine in the driver: struct vm, and what its parts offer each other.
+ *
+ * Lifetimes. *Users* are descriptors through which the VM can act: the VM's own and those of its vCPUs.
+ * When the last is closed, the VM's interrupt sources and memory regions go (vm_put_user()). *References* keep
+ * struct vm and the hypervisor's VM: the users as one, and each pool file, whose frames belong to that VM.
+ * With the last reference the hypervisor's VM is destroyed. A region holds its pool file, a pool file
+ * holds a reference, never a user: so nothing keeps itself alive.
+ *
+ * Locks, outermost first: vcpu->lock, vm->lock, vm->memory_lock, mmap_lock; vm->event_lock is a spinlock
+ * inside an eventfd's own. Routing is read under RCU, in interrupt context too.
+ */
+#pragma once
+
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+
+#include "hv.h"
+#include "regions.h"
+#include "routing.h"
+
+#define VM_MAX_VCPUS 16
+
+struct vcpu;
+
+/* What stands behind a slot of vm->regions. */
+struct region_backing {
+	struct file *pool; /* a pool file, or NULL: pinned pages of the process */
+	u64 pool_offset;
+	struct page **pages;
+	unsigned long pinned;
+};
+
+struct routing_table {
+	struct rcu_head rcu;
+	struct route route[ROUTING_MAX];
+};
+
+struct vm {
+	struct kref references;
+	struct kref users;
+	u32 handle; /* the hypervisor's */
+	struct mm_struct *mm;
+
+	struct mutex lock; /* creation, irqchip, routing and event changes */
+	bool split_irqchip;
+	u32 ioapic_pins;
+	u32 vcpu_count;
+	struct vcpu *vcpus[VM_MAX_VCPUS]; /* by index; set once, read without the lock */
+
+	struct rw_semaphore memory_lock;
+	struct region_table regions;
+	struct region_backing backing[REGION_SLOTS];
+
+	struct routing_table __rcu *routing;
+	spinlock_t event_lock;
+	struct list_head irqfds;
+	struct list_head ioeventfds; /* RCU for readers */
+};
+
+/* ---- vm.c */
+
+/* KVM_CREATE_VM: a new descriptor, or an errno negated. */
+int vm_create(void);
+
+void vm_get(struct vm *vm); /* a reference */
+void vm_put(struct vm *vm);
+void vm_get_user(struct vm *vm);
+void vm_put_user(struct vm *vm);
+
+/*
+ * A hypercall that needs metadata memory of the VM: funds it with frames of the pool as often as the
+ * hypervisor asks for more. Result as the hypervisor's.
+ */
+long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5]);
+
+/* ---- extensions.c: KVM_CHECK_EXTENSION, for /dev/kvm and VMs alike. */
+int extension_value(long extension);
+
+/* ---- memory.c */
+
+struct kvm_userspace_memory_region;
+int memory_set_region(struct vm *vm, const struct kvm_userspace_memory_region *region);
+void memory_release_all(struct vm *vm);
+
+/*
+ * Copies between guest RAM and the kernel, within one page. -EFAULT where there is no RAM (or, for
+ * writes, where it is read-only). Context: a thread of the VM's process, memory_lock held for reading.
+ */
+int memory_read(struct vm *vm, u64 gpa, void *data, unsigned int bytes);
+int memory_write(struct vm *vm, u64 gpa, const void *data, unsigned int bytes);
+
+/* The user address behind gpa, or 0. Context: memory_lock held. */
+u64 memory_uaddr(struct vm *vm, u64 gpa, bool write);
+
+/* ---- pool.c */
+
+/* HORNERO_CREATE_POOL_FILE: a new descriptor, or an errno negated. */
+int pool_create_file(struct vm *vm, u64 bytes);
+
+/*
+ * The pool file of `vm` that is mapped shared at [uaddr, uaddr + bytes), with a reference, and the offset
+ * in it. NULL: not a mapping of one (of this VM).
+ */
+struct file *pool_file_at(struct vm *vm, u64 uaddr, u64 bytes, u64 *offset);
+
+/* The run of frames at offset: its address, and in *run how many of the `bytes` follow each other. */
+u64 pool_run_at(struct file *file, u64 offset, u64 bytes, u64 *run);
+
+/* ---- events.c, irqfd.c, ioeventfd.c */
+
+struct kvm_irq_routing;
+struct kvm_irqfd;
+struct kvm_ioeventfd;
+struct kvm_msi;
+
+int events_set_routing(struct vm *vm, const struct kvm_irq_routing __user *user);
+int events_split_irqchip(struct vm *vm, u64 pins);
+int events_signal_msi(struct vm *vm, const struct kvm_msi *msi);
+
+/* Sends the line's message. Context: any, under rcu_read_lock() or not. */
+void events_raise(struct vm *vm, u32 gsi);
+
+int irqfd_change(struct vm *vm, const struct kvm_irqfd *args);
+void irqfd_release_all(struct vm *vm);
+int irqfd_init(void);
+void irqfd_exit(void);
+
+int ioeventfd_change(struct vm *vm, const struct kvm_ioeventfd *args);
+void ioeventfd_release_all(struct vm *vm);
+
+/* Signals the eventfd bound to this write, true when there is one. */
+bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, u64 data);
+
+/* ---- vcpu.c */
+
+/* KVM_CREATE_VCPU: a new descriptor, or an errno negated. Context: vm->lock not held. */
+int vcpu_create(struct vm *vm, u32 id);
+void vcpu_free(struct vcpu *vcpu);
+
+/* Makes the vCPUs in the bitmap look at their events: wakes those asleep, interrupts those running. */
+void vcpu_kick_many(struct vm *vm, u64 indexes);

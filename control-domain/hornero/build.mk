@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# The `hornero` command and the small programs of the control domain's start-up.
+
+HORNERO_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -Ivmm
+HORNERO_SOURCES := $(addprefix control-domain/hornero/,main.c hypervisor.c info.c log.c stats.c \
+	settings.c settings_parse.c)
+HORNERO_OBJECTS := $(HORNERO_SOURCES:control-domain/hornero/%.c=$(CD)/hornero/%.o)
+
+$(CD)/hornero/%.o: control-domain/hornero/%.c control-domain/hornero/build.mk
+	@mkdir -p $(@D)
+	$(CC) $(HORNERO_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(CD)/hornero/hornero: $(HORNERO_OBJECTS)
+	$(CC) -o $@ $^ -ljson-c
+
+$(CD)/hornero/link: $(CD)/hornero/link.o
+	$(CC) -o $@ $^
+
+-include $(HORNERO_OBJECTS:.o=.d) $(CD)/hornero/link.d
+
+CD_FILES += /usr/bin/hornero=$(CD)/hornero/hornero /usr/lib/hornero/link=$(CD)/hornero/link

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+/*
+ * hornero log: the hypervisor's log ring, or what the last crash left. The hypervisor cannot wake
+ * us, so following asks again four times a second; the log is written rarely and reading it is
+ * cheap.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hornero.h"
+#include "vmm/abi/hypercall.h"
+#include "vmm/abi/ioctl.h"
+
+#define CHUNK_BYTES (64 * 1024)
+
+/* Read on from *@position. Returns bytes in @buffer, 0 at the end, -1 with errno. */
+static int read_chunk(int fd, enum hv_log_which which, uint64_t *position, char *buffer)
+{
+	struct hornero_log_read request = {
+		.position = *position,
+		.buffer = (uintptr_t)buffer,
+		.bytes = CHUNK_BYTES,
+		.which = which,
+	};
+
+	if (ioctl(fd, HORNERO_LOG_READ, &request) < 0)
+		return -1;
+	*position = request.position;
+	return (int)request.bytes;
+}
+
+static int failed(enum hv_log_which which)
+{
+	if (which == HV_LOG_CRASH && errno == ENOENT)
+		return fail(EXIT_FAILED,
+			    "there is no crash record: the previous run did not crash, or the "
+			    "firmware did not preserve memory over the reset");
+	return fail(EXIT_FAILED, "%s: reading the log: %s", HORNERO_DEVICE, strerror(errno));
+}
+
+static int print_text(int fd, enum hv_log_which which, bool follow)
+{
+	static const struct timespec pause = {.tv_nsec = 250 * 1000 * 1000};
+	static char buffer[CHUNK_BYTES];
+	uint64_t position = 0;
+	bool any = false;
+
+	for (;;) {
+		int bytes = read_chunk(fd, which, &position, buffer);
+
+		if (bytes < 0)
+			return failed(which);
+		any |= bytes > 0;
+		if (bytes > 0 && fwrite(buffer, 1, (size_t)bytes, stdout) != (size_t)bytes)
+			return fail(EXIT_FAILED, "standard output: %s", strerror(errno));
+		if (bytes > 0)
+			continue;
+		if (!any && which == HV_LOG_CRASH) {
+			errno = ENOENT;
+			return failed(which);
+		}
+		fflush(stdout);
+		if (!follow)
+			return EXIT_OK;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int print_lines_json(int fd, enum hv_log_which which)
+{
+	struct json_object *top = json_object_new_object();
+	struct json_object *lines = json_object_new_array();
+	uint64_t position = 0;
+	size_t used = 0;
+	char *text = NULL;
+	int bytes;
+
+	do {
+		char *more = realloc(text, used + CHUNK_BYTES + 1);
+
+		if (!more)
+			return fail(EXIT_FAILED, "out of memory");
+		text = more;
+		bytes = read_chunk(fd, which, &position, text + used);
+		if (bytes < 0)
+			return failed(which);
+		used += (size_t)bytes;
+	} while (bytes > 0);
+	text[used] = '\0';
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		json_object_array_add(lines, json_object_new_string(line));
+	json_object_object_add(top, "log",
+			       json_object_new_string(which == HV_LOG_CRASH ? "crash" : "current"));
+	json_object_object_add(top, "lines", lines);
+	print_json(stdout, top);
+	free(text);
+	return EXIT_OK;
+}
+
+int log_main(int argc, char **argv)
+{
+	static const struct option options[] = {{"crash", no_argument, NULL, 'c'},
+						{"follow", no_argument, NULL, 'f'},
+						{"json", no_argument, NULL, 'j'},
+						{"help", no_argument, NULL, 'h'},
+						{0}};
+	enum hv_log_which which = HV_LOG_CURRENT;
+	bool follow = false, json = false;
+	int option, fd, code;
+
+	while ((option = getopt_long(argc, argv, "fh", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			which = HV_LOG_CRASH;
+			break;
+		case 'f':
+			follow = true;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			puts("Usage: hornero log [--crash | -f] [--json]\n\n"
+			     "  --crash       what the hypervisor wrote when it crashed last\n"
+			     "  -f, --follow  go on with new lines as they come\n"
+			     "  --json        as JSON, not with --follow");
+			return EXIT_OK;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc)
+		return fail(EXIT_USAGE, "log takes no argument '%s'", argv[optind]);
+	if (follow && (json || which == HV_LOG_CRASH))
+		return fail(EXIT_USAGE, "--follow goes neither with --json nor with --crash");
+	fd = hypervisor_open(&code);
+	if (fd < 0)
+		return code;
+	code = json ? print_lines_json(fd, which) : print_text(fd, which, follow);
+	close(fd);
+	return code;
+}
