@@ -45,16 +45,26 @@ test-host: host-tests ## the host unit tests alone, under sanitizers (seconds)
 format: ## let clang-format format every source
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
+# ---- what a test lets loose in the control domain: a kernel module
+
+PROD := $(BUILD)/tests/prod.ko
+$(PROD): tests/prod/prod.c tests/prod/Kbuild | $(CD)/vmlinuz
+	@mkdir -p $(BUILD)/tests/prod
+	ln -sf $(abspath tests/prod/prod.c tests/prod/Kbuild) $(BUILD)/tests/prod/
+	$(MAKE) -C $(KHEADERS) M=$(abspath $(BUILD)/tests/prod) modules
+	cp $(BUILD)/tests/prod/prod.ko $@
+
 # ---- everything
 
+BUILD_FOR_TESTS = all host-tests bochs $(PROD)
 BUILD_ALL = $(MAKE) --no-print-directory -j$(shell nproc)
 
 test: deps ## build everything and pass all tests but the long ones
-	$(BUILD_ALL) all host-tests bochs
+	$(BUILD_ALL) $(BUILD_FOR_TESTS)
 	BUILD=$(BUILD) tests/suite
 
 test-full: deps ## the long tests as well
-	$(BUILD_ALL) all host-tests bochs
+	$(BUILD_ALL) $(BUILD_FOR_TESTS)
 	BUILD=$(BUILD) tests/suite --full
 
 coverage: test-host ## what the host tests execute, line by line, to $(BUILD)/coverage.txt

@@ -11,7 +11,8 @@ from bench.medium import TOP
 
 LAYOUT = {"boot", "vmm", "arch", "drivers", "control-domain", "tests", "linker.ld", "Makefile",
           "README.md", "LICENSE"}
-LICENCES = {"vmm/abi/": "MIT OR GPL-2.0-only", "control-domain/driver/": "GPL-2.0-only"}
+LICENCES = {"vmm/abi/": "MIT OR GPL-2.0-only", "control-domain/driver/": "GPL-2.0-only",
+            "tests/prod/": "GPL-2.0-only"}
 CODE = {".c", ".h", ".S", ".py", ".sh", ".mk", ".ld", ".awk"}
 
 
