@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Register layouts: VMX's access rights (SDM 3C "Guest Register State"), interruption information (SDM 3C
- * "VM-Entry Controls for Event Injection") and the legacy XSAVE area (SDM 1 "Legacy Region of an XSAVE Area"),
- * to and from KVM's structures.
+ * Register layouts: VMX's access rights (SDM 3C "Guest Register State"), interruption information
+ * (SDM 3C "VM-Entry Controls for Event Injection") and the legacy XSAVE area (SDM 1 "Legacy Region
+ * of an XSAVE Area"), to and from KVM's structures.
  */
 #include "convert.h"
 
@@ -31,16 +31,16 @@ enum inject_type {
 #define BLOCKED_BY_MOV_SS 2u
 #define BLOCKED_BY_NMI	  8u
 
-#define XSAVE_FCW     0
-#define XSAVE_FSW     2
-#define XSAVE_FTW     4
-#define XSAVE_FOP     6
-#define XSAVE_FIP     8
-#define XSAVE_FDP     16
-#define XSAVE_MXCSR   24
-#define XSAVE_ST      32
-#define XSAVE_XMM     160
-#define XSAVE_BV      512
+#define XSAVE_FCW	0
+#define XSAVE_FSW	2
+#define XSAVE_FTW	4
+#define XSAVE_FOP	6
+#define XSAVE_FIP	8
+#define XSAVE_FDP	16
+#define XSAVE_MXCSR	24
+#define XSAVE_ST	32
+#define XSAVE_XMM	160
+#define XSAVE_BV	512
 #define XSAVE_BV_FP_SSE 3u
 
 void convert_regs_to_kvm(const struct hv_gprs *gprs, struct kvm_regs *kvm)
@@ -66,10 +66,22 @@ void convert_regs_to_kvm(const struct hv_gprs *gprs, struct kvm_regs *kvm)
 void convert_regs_from_kvm(const struct kvm_regs *kvm, struct hv_gprs *gprs)
 {
 	*gprs = (struct hv_gprs){
-		.rax = kvm->rax, .rbx = kvm->rbx, .rcx = kvm->rcx, .rdx = kvm->rdx,
-		.rsi = kvm->rsi, .rdi = kvm->rdi, .rsp = kvm->rsp, .rbp = kvm->rbp,
-		.r8 = kvm->r8,	 .r9 = kvm->r9,	  .r10 = kvm->r10, .r11 = kvm->r11,
-		.r12 = kvm->r12, .r13 = kvm->r13, .r14 = kvm->r14, .r15 = kvm->r15,
+		.rax = kvm->rax,
+		.rbx = kvm->rbx,
+		.rcx = kvm->rcx,
+		.rdx = kvm->rdx,
+		.rsi = kvm->rsi,
+		.rdi = kvm->rdi,
+		.rsp = kvm->rsp,
+		.rbp = kvm->rbp,
+		.r8 = kvm->r8,
+		.r9 = kvm->r9,
+		.r10 = kvm->r10,
+		.r11 = kvm->r11,
+		.r12 = kvm->r12,
+		.r13 = kvm->r13,
+		.r14 = kvm->r14,
+		.r15 = kvm->r15,
 	};
 }
 

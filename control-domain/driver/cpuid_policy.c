@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The CPUID allow-list. Masks are written bit by bit with their SDM names, so that a reader can check
- * them against the manual and a diff shows which feature was added.
+ * The CPUID allow-list. Masks are written bit by bit with their SDM names, so that a reader can
+ * check them against the manual and a diff shows which feature was added.
  */
 #include "cpuid_policy.h"
 

@@ -2,11 +2,11 @@
 /*
  * What a guest may be told by CPUID: KVM_GET_SUPPORTED_CPUID.
  *
- * An allow-list: a feature is shown when this machine has it, its instructions need nothing from us or its
- * state is switched by the hypervisor, and it was thought about. What needs a VM exit that is not
- * handled, leaks the host (power, performance counters), or would not do what it says stays away. The device
- * model takes the table, fills in topology and hands it back; the hypervisor patches what depends on
- * the guest's own registers (OSXSAVE, XSAVE sizes, APIC bit).
+ * An allow-list: a feature is shown when this machine has it, its instructions need nothing from us
+ * or its state is switched by the hypervisor, and it was thought about. What needs a VM exit that
+ * is not handled, leaks the host (power, performance counters), or would not do what it says stays
+ * away. The device model takes the table, fills in topology and hands it back; the hypervisor
+ * patches what depends on the guest's own registers (OSXSAVE, XSAVE sizes, APIC bit).
  *
  * Pure: the machine's CPUID comes in as a function. Source: SDM 2A "CPUID"; KVM's documentation of
  * the leaves at 40000000h.
@@ -36,8 +36,8 @@ struct cpuid_machine {
 #define CPUID_XCR0_ALLOWED 0x2e7ull
 
 /*
- * Writes the table, ordered by function and index, into entry[0..room) and returns its length; a result
- * above `room` means that it did not fit.
+ * Writes the table, ordered by function and index, into entry[0..room) and returns its length; a
+ * result above `room` means that it did not fit.
  */
 uint32_t cpuid_policy(const struct cpuid_machine *machine, struct kvm_cpuid_entry2 *entry,
 		      uint32_t room);

@@ -2,8 +2,8 @@
 /*
  * /dev/hornero: information, log and statistics of the hypervisor, for root.
  *
- * Each ioctl is one hypercall whose answer is copied from this CPU's call page to user space by way of
- * a buffer, because the page is ours only while preemption is off and user memory may fault.
+ * Each ioctl is one hypercall whose answer is copied from this CPU's call page to user space by way
+ * of a buffer, because the page is ours only while preemption is off and user memory may fault.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 
@@ -19,7 +19,8 @@
 #include "device.h"
 #include "hv.h"
 
-/* A hypercall that fills the page, its answer handed to the user; `first` comes back in front of it. */
+/* A hypercall that fills the page, its answer handed to the user; `first` comes back in front of
+ * it. */
 static long answer(enum hv_call number, u64 a, u64 b, void __user *to, size_t bytes)
 {
 	void *buffer = kmalloc(bytes, GFP_KERNEL);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Translation of enum hv_err. One table row per code; the list in abi/err.h makes the compiler tell
- * when a new code has no row here. AGAIN becomes EAGAIN: those who can do something about it (pay the
- * TLB debts, run again) look at the hypervisor's result before it comes through here.
+ * when a new code has no row here. AGAIN becomes EAGAIN: those who can do something about it (pay
+ * the TLB debts, run again) look at the hypervisor's result before it comes through here.
  */
 #include "errors.h"
 
@@ -15,20 +15,13 @@
 #include "abi/err.h"
 
 static const short errno_of[] = {
-	[HV_ERR_PERM] = EPERM,
-	[HV_ERR_NOCALL] = ENOSYS,
-	[HV_ERR_INVAL] = EINVAL,
-	[HV_ERR_NOMEM] = ENOMEM,
-	[HV_ERR_NOENT] = ENOENT,
-	[HV_ERR_EXIST] = EEXIST,
-	[HV_ERR_BUSY] = EBUSY,
-	[HV_ERR_STATE] = EINVAL,
-	[HV_ERR_OWNER] = EPERM,
-	[HV_ERR_UNSUPPORTED] = EOPNOTSUPP,
-	[HV_ERR_VERSION] = EPROTO,
-	[HV_ERR_AGAIN] = EAGAIN,
-	[HV_ERR_FAULT] = EFAULT,
-	[HV_ERR_HARDWARE] = EIO,
+	[HV_ERR_PERM] = EPERM,	   [HV_ERR_NOCALL] = ENOSYS,
+	[HV_ERR_INVAL] = EINVAL,   [HV_ERR_NOMEM] = ENOMEM,
+	[HV_ERR_NOENT] = ENOENT,   [HV_ERR_EXIST] = EEXIST,
+	[HV_ERR_BUSY] = EBUSY,	   [HV_ERR_STATE] = EINVAL,
+	[HV_ERR_OWNER] = EPERM,	   [HV_ERR_UNSUPPORTED] = EOPNOTSUPP,
+	[HV_ERR_VERSION] = EPROTO, [HV_ERR_AGAIN] = EAGAIN,
+	[HV_ERR_FAULT] = EFAULT,   [HV_ERR_HARDWARE] = EIO,
 };
 
 #define X(name, number, text)                                                                      \

@@ -2,9 +2,9 @@
 /*
  * Interrupts into a VM: routing of lines and messages sent at once.
  *
- * Local APICs are the hypervisor's, the IOAPIC is the device model's. So everything is a message: a line
- * is looked up in the routing table, the hypervisor delivers, and says which vCPUs to kick. The EOIs
- * that the IOAPIC waits for are told to the hypervisor with each new table.
+ * Local APICs are the hypervisor's, the IOAPIC is the device model's. So everything is a message: a
+ * line is looked up in the routing table, the hypervisor delivers, and says which vCPUs to kick.
+ * The EOIs that the IOAPIC waits for are told to the hypervisor with each new table.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 
@@ -29,8 +29,8 @@ int events_signal_msi(struct vm *vm, const struct kvm_msi *msi)
 {
 	if (msi->flags)
 		return -EINVAL;
-	return hv_to_errno(send_message(vm, (u64)msi->address_hi << 32 | msi->address_lo,
-					msi->data));
+	return hv_to_errno(
+		send_message(vm, (u64)msi->address_hi << 32 | msi->address_lo, msi->data));
 }
 
 void events_raise(struct vm *vm, u32 gsi)
@@ -53,8 +53,8 @@ static int tell_eoi_vectors(struct vm *vm, const struct routing_table *table)
 
 	if (table)
 		routing_eoi_vectors(table->route, vm->ioapic_pins, vectors);
-	return hv_to_errno(hv_call_in(HV_CALL_VM_EOI_EXITS, vm->handle, 0, 0, vectors,
-				      sizeof(vectors)));
+	return hv_to_errno(
+		hv_call_in(HV_CALL_VM_EOI_EXITS, vm->handle, 0, 0, vectors, sizeof(vectors)));
 }
 
 /* The hypervisor first: an EOI that is reported once too often does no harm, a lost one does. */

@@ -2,8 +2,9 @@
 /*
  * KVM_CHECK_EXTENSION: what this driver offers of the KVM API, one row each.
  *
- * A capability that is shown works whole; one that works in part is not shown. Not here, for example:
- * KVM_CAP_IRQCHIP (PIC, IOAPIC and PIT belong to the device model), dirty logging, SMM, nesting.
+ * A capability that is shown works whole; one that works in part is not shown. Not here, for
+ * example: KVM_CAP_IRQCHIP (PIC, IOAPIC and PIT belong to the device model), dirty logging, SMM,
+ * nesting.
  */
 #include <linux/kernel.h>
 #include <linux/kvm.h>

@@ -25,7 +25,7 @@
 
 #include "hv.h"
 
-#define HV_MAX_CPUS (HV_PAGE_BYTES * 8)
+#define HV_MAX_CPUS   (HV_PAGE_BYTES * 8)
 #define SETTLE_ROUNDS 3
 
 /* One try scrubs at least one 2 MiB frame: enough for 2 TiB, and an end should it never do so. */
@@ -102,7 +102,8 @@ long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in
 	return result;
 }
 
-/* Who owes for the epoch, as Linux's CPUs; returns how many there are, unreachable ones included. */
+/* Who owes for the epoch, as Linux's CPUs; returns how many there are, unreachable ones included.
+ */
 static long owing_cpus(u64 epoch, struct cpumask *mask)
 {
 	unsigned long *page = hv_page_get();
@@ -114,9 +115,8 @@ static long owing_cpus(u64 epoch, struct cpumask *mask)
 	cpumask_clear(mask);
 	owing = hv_call1(HV_CALL_OWING, epoch);
 	if (owing > 0)
-		for_each_set_bit(index, page, hv_cpus)
-			if (linux_cpu_of[index] >= 0)
-				cpumask_set_cpu(linux_cpu_of[index], mask);
+		for_each_set_bit(index, page, hv_cpus) if (linux_cpu_of[index] >= 0)
+			cpumask_set_cpu(linux_cpu_of[index], mask);
 	hv_page_put();
 	return owing;
 }
@@ -174,9 +174,7 @@ static int linux_cpu_with(u32 apic_id)
 {
 	unsigned int cpu;
 
-	for_each_possible_cpu(cpu)
-		if (per_cpu(x86_cpu_to_apicid, cpu) == apic_id)
-			return cpu;
+	for_each_possible_cpu(cpu) if (per_cpu(x86_cpu_to_apicid, cpu) == apic_id) return cpu;
 	return -1;
 }
 
@@ -204,9 +202,9 @@ static int learn_cpus(void)
 			linux_cpu_of[index] = linux_cpu_with(stats->apic_id);
 	}
 	if (result >= 0)
-		pr_info("hypervisor %.*s on %u CPUs, interface %u.%u\n",
-			(int)sizeof(info->version), info->version, info->cpus,
-			info->abi_version >> 16, info->abi_version & 0xffff);
+		pr_info("hypervisor %.*s on %u CPUs, interface %u.%u\n", (int)sizeof(info->version),
+			info->version, info->cpus, info->abi_version >> 16,
+			info->abi_version & 0xffff);
 out:
 	if (result < 0)
 		pr_err("the hypervisor does not describe itself: %s\n", hv_error_text(result));

@@ -2,8 +2,8 @@
 /*
  * Talking to the hypervisor: the VMCALL itself, each CPU's call page, and the TLB debts.
  *
- * Everything above this file sees results as enum hv_err negated and translates them with hv_to_errno()
- * where they leave for user space.
+ * Everything above this file sees results as enum hv_err negated and translates them with
+ * hv_to_errno() where they leave for user space.
  */
 #pragma once
 
@@ -65,13 +65,14 @@ static __always_inline long hv_call3(enum hv_call number, u64 a, u64 b, u64 c)
 void *hv_page_get(void);
 void hv_page_put(void);
 
-/* hv_call3() with `bytes` from `in` put into the call page first, or taken to `out` after success. */
+/* hv_call3() with `bytes` from `in` put into the call page first, or taken to `out` after success.
+ */
 long hv_call_in(enum hv_call number, u64 a, u64 b, u64 c, const void *in, size_t bytes);
 long hv_call_out(enum hv_call number, u64 a, u64 b, u64 c, void *out, size_t bytes);
 
 /*
- * hv_call() for calls that take memory from the pool: while it answers AGAIN (memory is there, but waits
- * for flushes or scrubbing), makes all CPUs pay and asks again, until a signal is pending.
+ * hv_call() for calls that take memory from the pool: while it answers AGAIN (memory is there, but
+ * waits for flushes or scrubbing), makes all CPUs pay and asks again, until a signal is pending.
  * Context: process, interrupts on. `in`, when not NULL, goes to the call page before each try.
  */
 long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in, size_t in_bytes,
@@ -80,8 +81,8 @@ long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in
 /*
  * Waits until every CPU has paid the invalidations of `epoch`, which a hypercall that took memory
  * away returned; only then may the memory be used again. A negative epoch (the call's own error) is
- * handed back. -HV_ERR_STATE: CPUs that Linux cannot reach still owe; the memory must be left alone.
- * Context: process, interrupts on; sends IPIs and waits for them.
+ * handed back. -HV_ERR_STATE: CPUs that Linux cannot reach still owe; the memory must be left
+ * alone. Context: process, interrupts on; sends IPIs and waits for them.
  */
 long hv_settle(long epoch);
 

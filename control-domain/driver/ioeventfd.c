@@ -39,7 +39,8 @@ bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, 
 	bool found = false;
 
 	rcu_read_lock();
-	list_for_each_entry_rcu(bound, &vm->ioeventfds, link) {
+	list_for_each_entry_rcu(bound, &vm->ioeventfds, link)
+	{
 		found = matches(bound, port, address, bytes, data);
 		if (found) {
 			eventfd_signal(bound->eventfd, 1);
@@ -68,9 +69,7 @@ static int assign(struct vm *vm, const struct ioeventfd *wanted)
 {
 	struct ioeventfd *bound;
 
-	list_for_each_entry(bound, &vm->ioeventfds, link)
-		if (same(bound, wanted))
-			return -EEXIST;
+	list_for_each_entry(bound, &vm->ioeventfds, link) if (same(bound, wanted)) return -EEXIST;
 	bound = kmemdup(wanted, sizeof(*wanted), GFP_KERNEL_ACCOUNT);
 	if (!bound)
 		return -ENOMEM;
@@ -82,7 +81,8 @@ static int deassign(struct vm *vm, const struct ioeventfd *wanted)
 {
 	struct ioeventfd *bound;
 
-	list_for_each_entry(bound, &vm->ioeventfds, link) {
+	list_for_each_entry(bound, &vm->ioeventfds, link)
+	{
 		if (bound->eventfd != wanted->eventfd || !same(bound, wanted))
 			continue;
 		list_del_rcu(&bound->link);
@@ -126,7 +126,6 @@ void ioeventfd_release_all(struct vm *vm)
 	struct ioeventfd *bound, *next;
 
 	/* Only the last user comes here: there are no vCPU threads, so no writers. */
-	list_for_each_entry_safe(bound, next, &vm->ioeventfds, link)
-		release(bound);
+	list_for_each_entry_safe(bound, next, &vm->ioeventfds, link) release(bound);
 	INIT_LIST_HEAD(&vm->ioeventfds);
 }

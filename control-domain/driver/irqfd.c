@@ -2,10 +2,10 @@
 /*
  * irqfd: an eventfd whose signal raises a line, without the device model's thread and ioctl.
  *
- * We sit on the eventfd's wait queue. A signal calls us with that queue's lock held and interrupts off,
- * where sending a message is allowed (one hypercall, one kick). When the eventfd is closed first, the
- * same callback hears of it, and the clean-up, which may sleep, is left to a work queue. Whoever
- * takes an irqfd off the VM's list, the ioctl or the callback, owns its end.
+ * We sit on the eventfd's wait queue. A signal calls us with that queue's lock held and interrupts
+ * off, where sending a message is allowed (one hypercall, one kick). When the eventfd is closed
+ * first, the same callback hears of it, and the clean-up, which may sleep, is left to a work queue.
+ * Whoever takes an irqfd off the VM's list, the ioctl or the callback, owns its end.
  *
  * Not offered: level-triggered resampling (KVM_IRQFD_FLAG_RESAMPLE), so it is refused.
  */
@@ -80,9 +80,7 @@ static bool in_use_locked(struct vm *vm, struct eventfd_ctx *eventfd)
 {
 	struct irqfd *irqfd;
 
-	list_for_each_entry(irqfd, &vm->irqfds, link)
-		if (irqfd->eventfd == eventfd)
-			return true;
+	list_for_each_entry(irqfd, &vm->irqfds, link) if (irqfd->eventfd == eventfd) return true;
 	return false;
 }
 
@@ -142,9 +140,9 @@ static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *args)
 	if (IS_ERR(eventfd))
 		return PTR_ERR(eventfd);
 	spin_lock_irq(&vm->event_lock);
-	list_for_each_entry_safe(irqfd, next, &vm->irqfds, link)
-		if (irqfd->eventfd == eventfd && irqfd->gsi == args->gsi)
-			irqfd_retire_locked(irqfd);
+	list_for_each_entry_safe(irqfd, next, &vm->irqfds,
+				 link) if (irqfd->eventfd == eventfd && irqfd->gsi == args->gsi)
+		irqfd_retire_locked(irqfd);
 	spin_unlock_irq(&vm->event_lock);
 	eventfd_ctx_put(eventfd);
 	/* No interrupt comes through it any more once this returns. */
@@ -171,8 +169,7 @@ void irqfd_release_all(struct vm *vm)
 	struct irqfd *irqfd, *next;
 
 	spin_lock_irq(&vm->event_lock);
-	list_for_each_entry_safe(irqfd, next, &vm->irqfds, link)
-		irqfd_retire_locked(irqfd);
+	list_for_each_entry_safe(irqfd, next, &vm->irqfds, link) irqfd_retire_locked(irqfd);
 	spin_unlock_irq(&vm->event_lock);
 	flush_workqueue(end_queue);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/kvm: where virtual machines come from. Its API is Linux's KVM API, version 12, "the documented
- * ioctls"; what of it is offered, KVM_CHECK_EXTENSION tells. Linux's own kvm.ko must not be loaded.
+ * /dev/kvm: where virtual machines come from. Its API is Linux's KVM API, version 12, "the
+ * documented ioctls"; what of it is offered, KVM_CHECK_EXTENSION tells. Linux's own kvm.ko must not
+ * be loaded.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 

@@ -3,8 +3,9 @@
  * Guest memory: regions over pool files and over pinned memory of the device model's process.
  *
  * A region becomes runs of physical memory, and each run one hypercall. Taking a region away is the
- * delicate direction: unmap in the hypervisor, wait until no CPU can translate to it any more, and only
- * then unpin or let go of the pool file. When that wait fails the memory is leaked on purpose, loudly.
+ * delicate direction: unmap in the hypervisor, wait until no CPU can translate to it any more, and
+ * only then unpin or let go of the pool file. When that wait fails the memory is leaked on purpose,
+ * loudly.
  *
  * The driver itself reads guest memory through the process's addresses, as KVM does.
  */

@@ -2,13 +2,13 @@
 /*
  * Pool files: frames of the guest pool as something a device model can mmap.
  *
- * A pool file owns its frames from creation to its last reference: descriptor, mapping or memory region.
- * Its pages have no struct page, so mappings are plain page-table entries (VM_PFNMAP), not inherited by
- * fork and not dumped, and get_user_pages on them fails: direct I/O has to be bounced.
+ * A pool file owns its frames from creation to its last reference: descriptor, mapping or memory
+ * region. Its pages have no struct page, so mappings are plain page-table entries (VM_PFNMAP), not
+ * inherited by fork and not dumped, and get_user_pages on them fails: direct I/O has to be bounced.
  *
- * Each run of neighbouring frames is mapped into the kernel as well. Nobody uses that address: it makes
- * Linux's PAT code know the range as write-back, which user mappings of memory that is not Linux's
- * own would otherwise not get.
+ * Each run of neighbouring frames is mapped into the kernel as well. Nobody uses that address: it
+ * makes Linux's PAT code know the range as write-back, which user mappings of memory that is not
+ * Linux's own would otherwise not get.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 
@@ -21,9 +21,9 @@
 
 #include "vm.h"
 
-#define FRAME_BYTES  (2ul << 20)
-#define CALL_FRAMES  (HV_PAGE_BYTES / sizeof(u64))
-#define MAX_FRAMES   (1ul << 20) /* 2 TiB */
+#define FRAME_BYTES (2ul << 20)
+#define CALL_FRAMES (HV_PAGE_BYTES / sizeof(u64))
+#define MAX_FRAMES  (1ul << 20) /* 2 TiB */
 
 struct pool_run {
 	u64 hpa;

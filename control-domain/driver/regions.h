@@ -33,9 +33,9 @@ struct region_table {
 enum region_action { REGION_NOTHING, REGION_CREATE, REGION_DELETE, REGION_MOVE };
 
 /*
- * What has to happen for `slot` to become `wanted` (bytes 0: to be deleted): an enum region_action, or
- * -EINVAL (misaligned, wraps, beyond the address limit, no such slot, a change that KVM forbids: of
- * size, user address or READONLY) or -EEXIST (overlaps another slot).
+ * What has to happen for `slot` to become `wanted` (bytes 0: to be deleted): an enum region_action,
+ * or -EINVAL (misaligned, wraps, beyond the address limit, no such slot, a change that KVM forbids:
+ * of size, user address or READONLY) or -EEXIST (overlaps another slot).
  */
 int region_plan(const struct region_table *table, uint32_t slot, const struct region_range *wanted);
 

@@ -10,10 +10,10 @@
 #include <string.h>
 #endif
 
-#define MSI_DATA_VECTOR	  0xffu
+#define MSI_DATA_VECTOR	    0xffu
 #define MSI_DATA_MODE(data) ((data) >> 8 & 7)
-#define MSI_DATA_LEVEL	  (1u << 15)
-#define MSI_MODE_LOWEST	  1 /* 0 is fixed */
+#define MSI_DATA_LEVEL	    (1u << 15)
+#define MSI_MODE_LOWEST	    1 /* 0 is fixed */
 
 int routing_fill(struct route *route, const struct kvm_irq_routing_entry *entries, uint32_t count)
 {
@@ -25,7 +25,8 @@ int routing_fill(struct route *route, const struct kvm_irq_routing_entry *entrie
 		    entry->flags || route[entry->gsi].valid)
 			return -EINVAL;
 		route[entry->gsi] = (struct route){
-			.address = (uint64_t)entry->u.msi.address_hi << 32 | entry->u.msi.address_lo,
+			.address =
+				(uint64_t)entry->u.msi.address_hi << 32 | entry->u.msi.address_lo,
 			.data = entry->u.msi.data,
 			.valid = true,
 		};

@@ -2,9 +2,9 @@
 /*
  * GSI routing: which message an interrupt line stands for.
  *
- * With the split irqchip the device model has the IOAPIC, so every route is an MSI; the first lines (as
- * many as KVM_ENABLE_CAP named) are the IOAPIC's pins, and the EOI of a level-triggered one has to come
- * back to it. Pure: irqfd.c and vm.c keep the table alive and send the messages.
+ * With the split irqchip the device model has the IOAPIC, so every route is an MSI; the first lines
+ * (as many as KVM_ENABLE_CAP named) are the IOAPIC's pins, and the EOI of a level-triggered one has
+ * to come back to it. Pure: irqfd.c and vm.c keep the table alive and send the messages.
  */
 #pragma once
 

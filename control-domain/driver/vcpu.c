@@ -2,8 +2,8 @@
 /*
  * vCPU descriptors: creation, the shared run page, ioctls.
  *
- * The hypervisor makes the vCPU in memory that belongs to the VM and tells where its page is; we map that
- * page and keep it until the VM goes. A vCPU cannot be destroyed alone, as with KVM.
+ * The hypervisor makes the vCPU in memory that belongs to the VM and tells where its page is; we
+ * map that page and keep it until the VM goes. A vCPU cannot be destroyed alone, as with KVM.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 
@@ -183,8 +183,9 @@ static int create_locked(struct vm *vm, struct vcpu *vcpu)
 	u32 i;
 
 	if (!vm->split_irqchip) {
-		pr_info_ratelimited("%s[%d]: a vCPU needs KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP) before it\n",
-				    current->comm, task_pid_nr(current));
+		pr_info_ratelimited(
+			"%s[%d]: a vCPU needs KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP) before it\n",
+			current->comm, task_pid_nr(current));
 		return -EINVAL;
 	}
 	if (vm->vcpu_count == VM_MAX_VCPUS)

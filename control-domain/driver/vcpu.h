@@ -2,12 +2,12 @@
 /*
  * One virtual CPU in the driver, and what its parts offer each other.
  *
- * The state of a vCPU is the hypervisor's; what is kept here is the way to it (the vCPU page), the thread
- * that sleeps for it, and an operation that waits for the device model's answer. vcpu->lock is held
- * across each ioctl, so one thread at a time runs it or looks at it.
+ * The state of a vCPU is the hypervisor's; what is kept here is the way to it (the vCPU page), the
+ * thread that sleeps for it, and an operation that waits for the device model's answer. vcpu->lock
+ * is held across each ioctl, so one thread at a time runs it or looks at it.
  *
- * Reading order: vcpu.c (descriptor, ioctls), vcpu_run.c (the loop), vcpu_emulate.c (instructions on
- * device memory), vcpu_state.c and convert.c (registers), vcpu_cpuid.c (CPUID, MSRs).
+ * Reading order: vcpu.c (descriptor, ioctls), vcpu_run.c (the loop), vcpu_emulate.c (instructions
+ * on device memory), vcpu_state.c and convert.c (registers), vcpu_cpuid.c (CPUID, MSRs).
  */
 #pragma once
 
@@ -47,10 +47,10 @@ struct vcpu {
 	struct insn_run insn;
 	struct insn_cpu cpu; /* the registers of the instruction under way */
 	u8 code[INSN_MAX_BYTES];
-	unsigned int fetched;	/* bytes of it */
-	unsigned int walk;	/* enum gwalk_result of the last page walk */
+	unsigned int fetched; /* bytes of it */
+	unsigned int walk;    /* enum gwalk_result of the last page walk */
 	unsigned int iterations;
-	bool asked_port;	/* the answer is in the run page's port data, not in mmio */
+	bool asked_port; /* the answer is in the run page's port data, not in mmio */
 
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 cpuid_count;

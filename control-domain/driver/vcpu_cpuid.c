@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * CPUID and MSRs. The guest's CPUID is answered by the hypervisor from the table given here; MSRs are
- * read and written one hypercall each, stopping at the first that is refused, as KVM does.
+ * CPUID and MSRs. The guest's CPUID is answered by the hypervisor from the table given here; MSRs
+ * are read and written one hypercall each, stopping at the first that is refused, as KVM does.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -135,7 +135,8 @@ static long set_msr(struct vcpu *vcpu, struct kvm_msr_entry *entry)
 	return result;
 }
 
-/* How many of them went well; an MSR that is not there ends the list, any other trouble is an error. */
+/* How many of them went well; an MSR that is not there ends the list, any other trouble is an
+ * error. */
 static long each_msr(struct vcpu *vcpu, struct kvm_msr_entry *entries, u32 count,
 		     long (*access)(struct vcpu *vcpu, struct kvm_msr_entry *entry))
 {
@@ -193,10 +194,20 @@ long vcpu_set_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user)
 
 /* MSRs that are part of a guest's state: each can be read and the value written back. */
 static const u32 state_msrs[] = {
-	MSR_IA32_TSC,	       MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
-	MSR_IA32_CR_PAT,       MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_ADJUST,  MSR_IA32_MISC_ENABLE,
-	MSR_STAR,	       MSR_LSTAR,	      MSR_CSTAR,	    MSR_SYSCALL_MASK,
-	MSR_KERNEL_GS_BASE,    MSR_TSC_AUX,
+	MSR_IA32_TSC,
+	MSR_IA32_SYSENTER_CS,
+	MSR_IA32_SYSENTER_ESP,
+	MSR_IA32_SYSENTER_EIP,
+	MSR_IA32_CR_PAT,
+	MSR_IA32_TSC_DEADLINE,
+	MSR_IA32_TSC_ADJUST,
+	MSR_IA32_MISC_ENABLE,
+	MSR_STAR,
+	MSR_LSTAR,
+	MSR_CSTAR,
+	MSR_SYSCALL_MASK,
+	MSR_KERNEL_GS_BASE,
+	MSR_TSC_AUX,
 };
 
 long msr_get_index_list(struct kvm_msr_list __user *user)

@@ -2,11 +2,11 @@
 /*
  * An instruction that touched device memory, or a string of port accesses: finish it here.
  *
- * The pure machine (insn.h) does the work; this file gives it registers, guest memory and page walks, and
- * turns its requests into KVM_EXIT_MMIO and KVM_EXIT_IO, into an eventfd where one is bound, or into an
- * access to the local APIC, which is the hypervisor's. While the device model answers, the state waits
- * in struct vcpu. What is RAM after all (a region came while the exit was under way, or a string
- * operation has one foot in RAM) is read and written as RAM.
+ * The pure machine (insn.h) does the work; this file gives it registers, guest memory and page
+ * walks, and turns its requests into KVM_EXIT_MMIO and KVM_EXIT_IO, into an eventfd where one is
+ * bound, or into an access to the local APIC, which is the hypervisor's. While the device model
+ * answers, the state waits in struct vcpu. What is RAM after all (a region came while the exit was
+ * under way, or a string operation has one foot in RAM) is read and written as RAM.
  *
  * In 64-bit mode segments other than FS and GS have base 0 and no limit, so the costly fetch of the
  * segment registers is left out unless the instruction names one of those two.
@@ -260,9 +260,10 @@ static int emulation_failed(struct vcpu *vcpu, const char *what)
 {
 	const u64 data[] = {vcpu->cpu.rip, vcpu->page->gpa, vcpu->insn.insn.bytes};
 
-	pr_err_ratelimited("VM %x vCPU %u stops: %s at RIP 0x%llx (address 0x%llx, %u-bit code): %*ph\n",
-			   vcpu->vm->handle, vcpu->index, what, data[0], data[1],
-			   vcpu->cpu.mode_bits, vcpu->fetched, vcpu->code);
+	pr_err_ratelimited(
+		"VM %x vCPU %u stops: %s at RIP 0x%llx (address 0x%llx, %u-bit code): %*ph\n",
+		vcpu->vm->handle, vcpu->index, what, data[0], data[1], vcpu->cpu.mode_bits,
+		vcpu->fetched, vcpu->code);
 	return vcpu_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, data, ARRAY_SIZE(data));
 }
 
@@ -312,7 +313,8 @@ static bool is_apic(const struct insn_request *request)
 	return (request->address & PAGE_MASK) == APIC_PAGE;
 }
 
-/* The local APIC's registers are 32 bits wide, 16 bytes apart; other accesses are undefined: read as 0. */
+/* The local APIC's registers are 32 bits wide, 16 bytes apart; other accesses are undefined: read
+ * as 0. */
 static void access_apic(struct vcpu *vcpu, bool write)
 {
 	struct insn_request *request = &vcpu->insn.request;
@@ -349,8 +351,8 @@ static bool answer_here(struct vcpu *vcpu, enum insn_status status)
 		access_apic(vcpu, write);
 		return true;
 	}
-	return write && ioeventfd_write(vcpu->vm, port, request->address, request->bytes,
-					request->data);
+	return write &&
+	       ioeventfd_write(vcpu->vm, port, request->address, request->bytes, request->data);
 }
 
 static bool asks(enum insn_status status)
@@ -359,7 +361,8 @@ static bool asks(enum insn_status status)
 	       status == INSN_PIO_OUT;
 }
 
-/* Between two iterations of a string instruction the guest may take interrupts: let it, now and then. */
+/* Between two iterations of a string instruction the guest may take interrupts: let it, now and
+ * then. */
 static bool pause_string(struct vcpu *vcpu)
 {
 	return ++vcpu->iterations % ITERATIONS_AT_ONCE == 0 || signal_pending(current);
@@ -406,7 +409,8 @@ static int go_on(struct vcpu *vcpu)
 
 /* ---- fetching */
 
-/* More of the instruction's bytes, up to the end of the page they are in. False: vcpu->walk, *fault. */
+/* More of the instruction's bytes, up to the end of the page they are in. False: vcpu->walk,
+ * *fault. */
 static bool fetch_page(struct vcpu *vcpu, struct guest_fault *fault)
 {
 	u64 linear = vcpu->page->insn.cs_base + vcpu->cpu.rip + vcpu->fetched;
@@ -426,7 +430,8 @@ static bool fetch_page(struct vcpu *vcpu, struct guest_fault *fault)
 	return true;
 }
 
-static enum insn_result fetch_and_decode(struct vcpu *vcpu, bool *fetched, struct guest_fault *fault)
+static enum insn_result fetch_and_decode(struct vcpu *vcpu, bool *fetched,
+					 struct guest_fault *fault)
 {
 	enum insn_result result = INSN_MORE;
 

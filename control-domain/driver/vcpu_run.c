@@ -2,15 +2,16 @@
 /*
  * KVM_RUN: a Linux thread that is a virtual CPU.
  *
- * The loop: with interrupts off, ask the hypervisor to run the vCPU on this CPU; it comes back when Linux
- * has something to do, and Linux does it, an interrupt by the mere enabling of interrupts. Preemption,
- * priorities, affinity, cgroups are those of the thread.
+ * The loop: with interrupts off, ask the hypervisor to run the vCPU on this CPU; it comes back when
+ *Linux has something to do, and Linux does it, an interrupt by the mere enabling of interrupts.
+ *Preemption, priorities, affinity, cgroups are those of the thread.
  *
- * No wake-up is lost. An event for a vCPU is first posted in the hypervisor, then the vCPU is kicked.
- *	vCPU: running_on = cpu; barrier; VCPU_RUN looks at events     kicker: post; read running_on
- *	vCPU: woken = false; VCPU_BLOCK refuses if one is posted      kicker: post; woken = true; wake
- * Whatever order these take, the vCPU sees the event or the kicker sees the vCPU. An interrupt sent
- * to a CPU between "interrupts off" and VM entry stays pending there and ends the guest's run at once.
+ * No wake-up is lost. An event for a vCPU is first posted in the hypervisor, then the vCPU is
+ *kicked. vCPU: running_on = cpu; barrier; VCPU_RUN looks at events     kicker: post; read
+ *running_on vCPU: woken = false; VCPU_BLOCK refuses if one is posted      kicker: post; woken =
+ *true; wake Whatever order these take, the vCPU sees the event or the kicker sees the vCPU. An
+ *interrupt sent to a CPU between "interrupts off" and VM entry stays pending there and ends the
+ *guest's run at once.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 
@@ -49,7 +50,8 @@ int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 co
 	return VCPU_TO_USER;
 }
 
-/* Task work other than signals (rseq, for one) is done on the way to user space: go there for it. */
+/* Task work other than signals (rseq, for one) is done on the way to user space: go there for it.
+ */
 static bool thread_has_work(void)
 {
 	return signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME);
@@ -68,13 +70,14 @@ static bool deadline_to_ktime(u64 deadline_tsc, ktime_t *expires)
 
 	if (deadline_tsc <= now)
 		return false;
-	*expires = ktime_add_ns(ktime_get(),
-				min_t(u64, mul_u64_u32_div(deadline_tsc - now, NSEC_PER_MSEC, tsc_khz),
-				      KTIME_MAX / 2));
+	*expires = ktime_add_ns(
+		ktime_get(), min_t(u64, mul_u64_u32_div(deadline_tsc - now, NSEC_PER_MSEC, tsc_khz),
+				   KTIME_MAX / 2));
 	return true;
 }
 
-/* Sleeps until an event, the deadline or a signal; which one it was shows when the vCPU runs again. */
+/* Sleeps until an event, the deadline or a signal; which one it was shows when the vCPU runs again.
+ */
 static int block(struct vcpu *vcpu, u64 deadline_tsc)
 {
 	ktime_t expires, *until = NULL;
@@ -159,9 +162,10 @@ static int unexpected_exit(struct vcpu *vcpu)
 {
 	const u64 data[] = {vcpu->page->reason, vcpu->page->qualification, vcpu->page->rip};
 
-	pr_err_ratelimited("VM %x vCPU %u stops: exit reason %llu, qualification 0x%llx, RIP 0x%llx: %.*s\n",
-			   vcpu->vm->handle, vcpu->index, data[0], data[1], data[2],
-			   (int)sizeof(vcpu->page->text), vcpu->page->text);
+	pr_err_ratelimited(
+		"VM %x vCPU %u stops: exit reason %llu, qualification 0x%llx, RIP 0x%llx: %.*s\n",
+		vcpu->vm->handle, vcpu->index, data[0], data[1], data[2],
+		(int)sizeof(vcpu->page->text), vcpu->page->text);
 	return vcpu_internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, data,
 				   ARRAY_SIZE(data));
 }
@@ -201,7 +205,8 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 	}
 }
 
-/* One stay in the guest. VCPU_EXIT_INTR without having been there when this thread has other work. */
+/* One stay in the guest. VCPU_EXIT_INTR without having been there when this thread has other work.
+ */
 static long enter(struct vcpu *vcpu)
 {
 	long reason = HV_VCPU_EXIT_INTR;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM_GET_* and KVM_SET_* of a vCPU's registers: fetch a group into the vCPU page, convert, copy; or the
- * other way round. The hypervisor refuses what the architecture forbids.
+ * KVM_GET_* and KVM_SET_* of a vCPU's registers: fetch a group into the vCPU page, convert, copy;
+ * or the other way round. The hypervisor refuses what the architecture forbids.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -153,8 +153,8 @@ static int set_debugregs(struct vcpu *vcpu, union state *state)
 }
 
 /*
- * Either direction fetches first: a setter changes its part of a group and leaves the rest. The size
- * to copy is the one in the ioctl's number.
+ * Either direction fetches first: a setter changes its part of a group and leaves the rest. The
+ * size to copy is the one in the ioctl's number.
  */
 static const struct state_call {
 	unsigned int command;

@@ -2,9 +2,9 @@
 /*
  * VM descriptors: birth, ioctls, death.
  *
- * An ioctl is taken apart here and carried out by the part that owns the thing: memory.c, events.c and
- * its neighbours, vcpu.c. A VM is bound to the process that made it, as KVM's are: its memory is
- * that process's. Read vm.h for lifetimes and locks first.
+ * An ioctl is taken apart here and carried out by the part that owns the thing: memory.c, events.c
+ * and its neighbours, vcpu.c. A VM is bound to the process that made it, as KVM's are: its memory
+ * is that process's. Read vm.h for lifetimes and locks first.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 
@@ -169,7 +169,8 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 	case KVM_IOEVENTFD:
 		return set_ioeventfd(vm, user);
 	case KVM_SET_TSS_ADDR:
-		/* Real mode needs no task state of ours: every processor here runs it unrestricted. */
+		/* Real mode needs no task state of ours: every processor here runs it unrestricted.
+		 */
 		return argument > U32_MAX - 3 * PAGE_SIZE ? -EINVAL : 0;
 	case KVM_SET_IDENTITY_MAP_ADDR:
 		return copy_from_user(&address, user, sizeof(address)) ? -EFAULT : 0;

@@ -2,14 +2,14 @@
 /*
  * One virtual machine in the driver: struct vm, and what its parts offer each other.
  *
- * Lifetimes. *Users* are descriptors through which the VM can act: the VM's own and those of its vCPUs.
- * When the last is closed, the VM's interrupt sources and memory regions go (vm_put_user()). *References* keep
- * struct vm and the hypervisor's VM: the users as one, and each pool file, whose frames belong to that VM.
- * With the last reference the hypervisor's VM is destroyed. A region holds its pool file, a pool file
- * holds a reference, never a user: so nothing keeps itself alive.
+ * Lifetimes. *Users* are descriptors through which the VM can act: the VM's own and those of its
+ * vCPUs. When the last is closed, the VM's interrupt sources and memory regions go (vm_put_user()).
+ * *References* keep struct vm and the hypervisor's VM: the users as one, and each pool file, whose
+ * frames belong to that VM. With the last reference the hypervisor's VM is destroyed. A region
+ * holds its pool file, a pool file holds a reference, never a user: so nothing keeps itself alive.
  *
- * Locks, outermost first: vcpu->lock, vm->lock, vm->memory_lock, mmap_lock; vm->event_lock is a spinlock
- * inside an eventfd's own. Routing is read under RCU, in interrupt context too.
+ * Locks, outermost first: vcpu->lock, vm->lock, vm->memory_lock, mmap_lock; vm->event_lock is a
+ * spinlock inside an eventfd's own. Routing is read under RCU, in interrupt context too.
  */
 #pragma once
 
@@ -75,8 +75,8 @@ void vm_get_user(struct vm *vm);
 void vm_put_user(struct vm *vm);
 
 /*
- * A hypercall that needs metadata memory of the VM: funds it with frames of the pool as often as the
- * hypervisor asks for more. Result as the hypervisor's.
+ * A hypercall that needs metadata memory of the VM: funds it with frames of the pool as often as
+ * the hypervisor asks for more. Result as the hypervisor's.
  */
 long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5]);
 
@@ -91,7 +91,8 @@ void memory_release_all(struct vm *vm);
 
 /*
  * Copies between guest RAM and the kernel, within one page. -EFAULT where there is no RAM (or, for
- * writes, where it is read-only). Context: a thread of the VM's process, memory_lock held for reading.
+ * writes, where it is read-only). Context: a thread of the VM's process, memory_lock held for
+ * reading.
  */
 int memory_read(struct vm *vm, u64 gpa, void *data, unsigned int bytes);
 int memory_write(struct vm *vm, u64 gpa, const void *data, unsigned int bytes);
@@ -105,12 +106,13 @@ u64 memory_uaddr(struct vm *vm, u64 gpa, bool write);
 int pool_create_file(struct vm *vm, u64 bytes);
 
 /*
- * The pool file of `vm` that is mapped shared at [uaddr, uaddr + bytes), with a reference, and the offset
- * in it. NULL: not a mapping of one (of this VM).
+ * The pool file of `vm` that is mapped shared at [uaddr, uaddr + bytes), with a reference, and the
+ * offset in it. NULL: not a mapping of one (of this VM).
  */
 struct file *pool_file_at(struct vm *vm, u64 uaddr, u64 bytes, u64 *offset);
 
-/* The run of frames at offset: its address, and in *run how many of the `bytes` follow each other. */
+/* The run of frames at offset: its address, and in *run how many of the `bytes` follow each other.
+ */
 u64 pool_run_at(struct file *file, u64 offset, u64 bytes, u64 *run);
 
 /* ---- events.c, irqfd.c, ioeventfd.c */
@@ -144,5 +146,6 @@ bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, 
 int vcpu_create(struct vm *vm, u32 id);
 void vcpu_free(struct vcpu *vcpu);
 
-/* Makes the vCPUs in the bitmap look at their events: wakes those asleep, interrupts those running. */
+/* Makes the vCPUs in the bitmap look at their events: wakes those asleep, interrupts those running.
+ */
 void vcpu_kick_many(struct vm *vm, u64 indexes);

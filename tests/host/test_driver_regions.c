@@ -75,8 +75,8 @@ TEST(move_may_overlap_itself_but_nothing_else_changes)
 
 TEST(find)
 {
-	struct region_table table = {
-		.slot[0] = range(4 * MIB, 4 * MIB), .slot[REGION_SLOTS - 1] = range(0, 4096)};
+	struct region_table table = {.slot[0] = range(4 * MIB, 4 * MIB),
+				     .slot[REGION_SLOTS - 1] = range(0, 4096)};
 
 	CHECK_EQ(region_find(&table, 0), REGION_SLOTS - 1);
 	CHECK_EQ(region_find(&table, 4096), -1);

@@ -48,11 +48,11 @@ TEST(refused)
 TEST(eoi_vectors)
 {
 	struct kvm_irq_routing_entry entries[] = {
-		msi(0, 0x8020), /* level, fixed */
-		msi(1, 0x0021), /* edge */
-		msi(2, 0x81ff), /* level, lowest priority */
-		msi(3, 0x8423), /* level, NMI */
-		msi(4, 0x8040), /* level */
+		msi(0, 0x8020),	 /* level, fixed */
+		msi(1, 0x0021),	 /* edge */
+		msi(2, 0x81ff),	 /* level, lowest priority */
+		msi(3, 0x8423),	 /* level, NMI */
+		msi(4, 0x8040),	 /* level */
 		msi(24, 0x8041), /* beyond the pins */
 	};
 	uint64_t vectors[4];

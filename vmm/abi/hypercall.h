@@ -3,17 +3,18 @@
  * The hypercall interface between the control domain's driver and the hypervisor.
  *
  * A call is VMCALL from CPL 0 of the control domain: RAX = number, RDI RSI RDX RCX R8 = arguments;
- * back come RAX = result (>= 0, or an hv_err negated) and RDX = a second value where the table says so.
- * All other registers are kept. Larger data goes through the calling CPU's *call page*: 4 KiB of
- * hypervisor memory that the control domain may read and write, found by HV_CALL_CPU_PAGE. The caller
- * keeps preemption off from filling that page to reading its answer.
+ * back come RAX = result (>= 0, or an hv_err negated) and RDX = a second value where the table says
+ * so. All other registers are kept. Larger data goes through the calling CPU's *call page*: 4 KiB
+ * of hypervisor memory that the control domain may read and write, found by HV_CALL_CPU_PAGE. The
+ * caller keeps preemption off from filling that page to reading its answer.
  *
- * HV_CALL_LIST generates numbers, dispatch table, argument counts, names in traces and the reference
- * table. Numbers are never reused. The version follows semantic versioning: the major number changes when
- * an old driver would misbehave; vmm/abi/CHANGELOG.md tells what changed.
+ * HV_CALL_LIST generates numbers, dispatch table, argument counts, names in traces and the
+ * reference table. Numbers are never reused. The version follows semantic versioning: the major
+ * number changes when an old driver would misbehave; vmm/abi/CHANGELOG.md tells what changed.
  *
- * Detection: CPUID 40000000h gives HV_SIGNATURE_* in EBX, ECX, EDX although the hypervisor bit is clear
- * (Linux would otherwise leave its bare-machine paths), CPUID 40000001h gives EAX = HV_ABI_VERSION.
+ * Detection: CPUID 40000000h gives HV_SIGNATURE_* in EBX, ECX, EDX although the hypervisor bit is
+ * clear (Linux would otherwise leave its bare-machine paths), CPUID 40000001h gives EAX =
+ * HV_ABI_VERSION.
  */
 #pragma once
 
@@ -44,19 +45,19 @@
 	X(12, VM_UNMAP, 3, "vm, gpa, bytes -> epoch")                                              \
 	X(13, POOL_ALLOC, 2, "vm, frames wanted -> frames given; page: their addresses")           \
 	X(14, POOL_FREE, 3, "vm, address, frames -> epoch")                                        \
-	X(15, VCPU_CREATE, 3, "vm, index, apic id -> address of hv_vcpu_page; RDX as for VM_MAP")   \
+	X(15, VCPU_CREATE, 3, "vm, index, apic id -> address of hv_vcpu_page; RDX as for VM_MAP")  \
 	X(16, VCPU_RUN, 2, "vm, index -> enum hv_exit")                                            \
 	X(17, VCPU_GET, 3, "vm, index, HV_GROUP_* -> 0: groups copied to the vCPU page")           \
 	X(18, VCPU_SET, 3, "vm, index, HV_GROUP_* -> 0: groups taken from the vCPU page")          \
 	X(19, VCPU_CPUID, 3, "vm, index, entries -> 0; page: struct hv_cpuid[]")                   \
-	X(20, VCPU_MSR, 4, "vm, index, msr, HV_MSR_*; page: value to write -> 0; RDX: value read")     \
+	X(20, VCPU_MSR, 4, "vm, index, msr, HV_MSR_*; page: value to write -> 0; RDX: value read") \
 	X(21, VM_MSI, 3, "vm, address, data -> vCPUs reached; RDX: bitmap to kick")                \
 	X(22, VCPU_NMI, 2, "vm, index -> 0; RDX: bitmap to kick")                                  \
 	X(23, VM_EOI_EXITS, 1, "vm -> 0; page: 256-bit bitmap of vectors whose EOI exits")         \
 	X(24, VCPU_BLOCK, 2, "vm, index -> 0, or AGAIN when an event is pending")                  \
 	X(25, VCPU_STATS, 2, "vm, index -> 0; page: struct hv_vcpu_stats")                         \
 	X(26, VM_INFO, 1, "slot -> 0; page: struct hv_vm_info")                                    \
-	X(27, TSC_KHZ, 1, "frequency measured by the control domain, kHz -> frequency in use")      \
+	X(27, TSC_KHZ, 1, "frequency measured by the control domain, kHz -> frequency in use")     \
 	X(28, VCPU_APIC, 4, "vm, index, offset, HV_MSR_*; page: value -> 0; RDX: value, or to kick")
 
 enum hv_call {
@@ -72,26 +73,27 @@ enum hv_log_which { HV_LOG_CURRENT = 0, HV_LOG_CRASH = 1 };
 
 /* HV_CALL_SELFTEST; only in builds made with TEST=1, else NOCALL. */
 enum hv_selftest {
-	HV_SELFTEST_PANIC = 0,	      /* BUG_ON */
-	HV_SELFTEST_PAGE_FAULT = 1,   /* read of an unmapped hypervisor address */
-	HV_SELFTEST_STACK = 2,	      /* run into the guard page: #DF on its own stack */
-	HV_SELFTEST_WRITE_CODE = 3,   /* write to hypervisor text: W^X */
-	HV_SELFTEST_EXEC_DATA = 4,    /* jump into hypervisor data: W^X */
+	HV_SELFTEST_PANIC = 0,	    /* BUG_ON */
+	HV_SELFTEST_PAGE_FAULT = 1, /* read of an unmapped hypervisor address */
+	HV_SELFTEST_STACK = 2,	    /* run into the guard page: #DF on its own stack */
+	HV_SELFTEST_WRITE_CODE = 3, /* write to hypervisor text: W^X */
+	HV_SELFTEST_EXEC_DATA = 4,  /* jump into hypervisor data: W^X */
 };
 
 /* HV_CALL_VM_MAP flags. Without HV_MAP_LENT the range must be pool frames of this VM. */
 #define HV_MAP_READ  1u
 #define HV_MAP_WRITE 2u
 #define HV_MAP_EXEC  4u
-#define HV_MAP_LENT  8u	 /* memory of the control domain, pinned by the driver for the mapping's life */
+#define HV_MAP_LENT                                                                                \
+	8u /* memory of the control domain, pinned by the driver for the mapping's life */
 #define HV_MAP_DIRTY 16u /* 4 KiB leaves, for dirty logging */
 
 /*
- * HV_CALL_VCPU_APIC: an access to a vCPU's xAPIC page that needed decoding. It exits as INSN with the
- * APIC's address in `gpa`; the driver decodes, and reads or writes the register (4 bytes, offset a
- * multiple of 16 below 400h) while the vCPU does not run. Writes have their effect: an ICR write
- * sends the IPI and returns the bitmap to kick, an EOI in the EOI-exit bitmap makes the next VCPU_RUN
- * return HV_VCPU_EXIT_EOI.
+ * HV_CALL_VCPU_APIC: an access to a vCPU's xAPIC page that needed decoding. It exits as INSN with
+ * the APIC's address in `gpa`; the driver decodes, and reads or writes the register (4 bytes,
+ * offset a multiple of 16 below 400h) while the vCPU does not run. Writes have their effect: an ICR
+ * write sends the IPI and returns the bitmap to kick, an EOI in the EOI-exit bitmap makes the next
+ * VCPU_RUN return HV_VCPU_EXIT_EOI.
  *
  * Calls that allocate (VM_CREATE, VM_FUND, POOL_ALLOC) answer AGAIN while memory is there but waits
  * for flushes or scrubbing; each such call scrubs some, so asking again after PAY gets there.

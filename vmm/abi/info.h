@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
  * What the hypervisor tells about itself: struct hv_info, the per-CPU exit statistics, the exit
- * record that statistics, traces and tests share. Read by the driver, `hornero info`, `hornero stats`.
- * Layouts are fixed; a new field takes reserved space and raises the ABI's minor number.
+ * record that statistics, traces and tests share. Read by the driver, `hornero info`, `hornero
+ * stats`. Layouts are fixed; a new field takes reserved space and raises the ABI's minor number.
  */
 #pragma once
 
@@ -41,19 +41,21 @@ enum hv_feature {
 
 struct hv_info {
 	uint32_t abi_version;
-	uint32_t cpus;		 /* running under the hypervisor */
-	uint32_t cpus_present;	 /* found in the firmware's tables */
-	uint32_t tsc_khz;	 /* 0: not known yet */
-	uint64_t features;	 /* 1 << enum hv_feature */
-	uint64_t ram_bytes;	 /* all usable RAM found at boot */
-	uint64_t control_bytes;	 /* of it, the control domain's */
-	uint64_t pool_bytes;	 /* guest pool */
+	uint32_t cpus;		/* running under the hypervisor */
+	uint32_t cpus_present;	/* found in the firmware's tables */
+	uint32_t tsc_khz;	/* 0: not known yet */
+	uint64_t features;	/* 1 << enum hv_feature */
+	uint64_t ram_bytes;	/* all usable RAM found at boot */
+	uint64_t control_bytes; /* of it, the control domain's */
+	uint64_t pool_bytes;	/* guest pool */
 	uint64_t pool_free_bytes;
-	uint64_t hypervisor_bytes; /* image, heap, stacks, log: everything ours, boot modules not counted */
+	uint64_t hypervisor_bytes; /* image, heap, stacks, log: everything ours, boot modules not
+				      counted */
 	uint64_t image_bytes;	   /* of that, the image */
 	uint64_t heap_free_bytes;  /* reserved but never handed out */
 	uint64_t uptime_tsc;
-	uint64_t boot_root_tsc; /* TSC ticks from our entry to the control domain's first instruction */
+	uint64_t boot_root_tsc; /* TSC ticks from our entry to the control domain's first
+				   instruction */
 	uint32_t vms;
 	uint32_t crash_record; /* 1: a crash record of the previous boot is there */
 	uint64_t log_head;     /* position after the newest log byte */
@@ -69,7 +71,8 @@ struct hv_cpu_stats {
 	uint64_t exits[HV_EXIT_REASONS];       /* of the control domain on this CPU */
 	uint64_t guest_exits[HV_EXIT_REASONS]; /* of vCPUs run on this CPU */
 	uint64_t nmis_reinjected;
-	uint64_t root_tsc; /* ticks spent in root mode on the control domain's behalf, CPUID excepted */
+	uint64_t root_tsc; /* ticks spent in root mode on the control domain's behalf, CPUID
+			      excepted */
 };
 
 /* One VM exit as it is kept for the crash record, traces and tests. */

@@ -2,11 +2,11 @@
 /*
  * What user space asks of the driver beside the documented KVM ioctls.
  *
- * /dev/hornero is about the hypervisor and all VMs on it: information, log, statistics. It is for the
- * `hornero` command and root. Hornero's additions to the KVM API (pool memory and what follows) are
- * ioctls on a VM's own descriptor, offered when KVM_CHECK_EXTENSION says so for KVM_CAP_HORNERO.
- * Fixed widths and explicit padding, so 32-bit callers see the same layout. Errors are errno values;
- * the driver's README lists how they follow from the hypervisor's.
+ * /dev/hornero is about the hypervisor and all VMs on it: information, log, statistics. It is for
+ * the `hornero` command and root. Hornero's additions to the KVM API (pool memory and what follows)
+ * are ioctls on a VM's own descriptor, offered when KVM_CHECK_EXTENSION says so for
+ * KVM_CAP_HORNERO. Fixed widths and explicit padding, so 32-bit callers see the same layout. Errors
+ * are errno values; the driver's README lists how they follow from the hypervisor's.
  */
 #pragma once
 
@@ -47,15 +47,15 @@ struct hornero_vcpu_stats {
 #define HORNERO_INFO	   _IOR(HORNERO_IOC, 0, struct hv_info)
 #define HORNERO_LOG_READ   _IOWR(HORNERO_IOC, 1, struct hornero_log_read)
 #define HORNERO_CPU_STATS  _IOWR(HORNERO_IOC, 2, struct hv_cpu_stats) /* in: cpu */
-#define HORNERO_SELFTEST   _IO(HORNERO_IOC, 3)			      /* argument: enum hv_selftest */
+#define HORNERO_SELFTEST   _IO(HORNERO_IOC, 3) /* argument: enum hv_selftest */
 #define HORNERO_VM_INFO	   _IOWR(HORNERO_IOC, 4, struct hornero_vm_info)
 #define HORNERO_VCPU_STATS _IOWR(HORNERO_IOC, 5, struct hornero_vcpu_stats)
 
 /*
  * KVM_CHECK_EXTENSION(KVM_CAP_HORNERO) on /dev/kvm or a VM gives the ABI version, 0 on stock KVM.
  *
- * HORNERO_CREATE_POOL_FILE on a VM: argument = bytes, a multiple of 2 MiB; gives a descriptor of guest
- * pool memory that belongs to this VM. mmap(MAP_SHARED) it and hand the address to
+ * HORNERO_CREATE_POOL_FILE on a VM: argument = bytes, a multiple of 2 MiB; gives a descriptor of
+ * guest pool memory that belongs to this VM. mmap(MAP_SHARED) it and hand the address to
  * KVM_SET_USER_MEMORY_REGION: the guest then runs on whole frames. The memory is zero, is not
  * inherited by fork and not dumped; direct I/O into it fails (EFAULT). It returns to the pool when
  * the last mapping, region and descriptor are gone. ENOMEM: the pool has not that many frames.

@@ -2,11 +2,12 @@
 /*
  * The vCPU page: how the driver and the hypervisor talk about one virtual CPU.
  *
- * struct hv_vcpu_page lies in hypervisor memory (the VM's arena) and is mapped read-write in the control
- * domain; VCPU_CREATE returns its physical address. General registers live here and nowhere else: the
- * exit path stores them in place. RIP, RFLAGS and the fields of `insn` are filled in on the exits that say
- * so. Everything else moves by VCPU_GET and VCPU_SET, in groups, while the vCPU does not run.
- * The hypervisor reads each field once and checks what it reads: the page is hostile input.
+ * struct hv_vcpu_page lies in hypervisor memory (the VM's arena) and is mapped read-write in the
+ * control domain; VCPU_CREATE returns its physical address. General registers live here and nowhere
+ * else: the exit path stores them in place. RIP, RFLAGS and the fields of `insn` are filled in on
+ * the exits that say so. Everything else moves by VCPU_GET and VCPU_SET, in groups, while the vCPU
+ * does not run. The hypervisor reads each field once and checks what it reads: the page is hostile
+ * input.
  */
 #pragma once
 
@@ -71,9 +72,10 @@ struct hv_debug {
 	uint64_t dr[4], dr6, dr7;
 };
 
-/* HV_GROUP_EVENTS: what is pending or blocked (SDM 3C "Interruptibility State", "Event Injection"). */
+/* HV_GROUP_EVENTS: what is pending or blocked (SDM 3C "Interruptibility State", "Event Injection").
+ */
 struct hv_events {
-	uint32_t inject;	/* VM-entry interruption-information format; bit 31 = valid */
+	uint32_t inject; /* VM-entry interruption-information format; bit 31 = valid */
 	uint32_t inject_error;
 	uint32_t inject_length; /* instruction length, software events */
 	uint32_t nmi_pending;
@@ -102,9 +104,9 @@ enum hv_activity {
 #define HV_GROUP_ALL	63u
 
 /* `flags`, set by the driver before VCPU_RUN */
-#define HV_RUN_REGS_DIRTY     1u /* rip/rflags were changed (an instruction was emulated) */
-#define HV_RUN_INJECT	      2u /* `events.inject` is to be delivered with this entry */
-#define HV_RUN_CLEAR_SHADOW   4u /* STI/MOV SS shadow ends: an instruction was emulated */
+#define HV_RUN_REGS_DIRTY   1u /* rip/rflags were changed (an instruction was emulated) */
+#define HV_RUN_INJECT	    2u /* `events.inject` is to be delivered with this entry */
+#define HV_RUN_CLEAR_SHADOW 4u /* STI/MOV SS shadow ends: an instruction was emulated */
 
 /* `io.flags` */
 #define HV_IO_IN 1u
@@ -132,14 +134,14 @@ struct hv_vcpu_page {
 		uint32_t cs_access;
 		uint32_t ss_access; /* DPL = CPL */
 		uint32_t linear_valid;
-		uint32_t bytes; /* length of the instruction, 0: not known */
+		uint32_t bytes;	  /* length of the instruction, 0: not known */
 		uint32_t io_info; /* VM-exit instruction information, string I/O */
 		uint32_t pad;
 	} insn;
-	uint64_t reason;	/* basic exit reason, or the VM-instruction error */
+	uint64_t reason; /* basic exit reason, or the VM-instruction error */
 	uint64_t qualification;
-	uint64_t exits;		/* VM exits of this vCPU so far */
-	uint64_t guest_tsc;	/* ticks spent in the guest so far */
+	uint64_t exits;	    /* VM exits of this vCPU so far */
+	uint64_t guest_tsc; /* ticks spent in the guest so far */
 	struct hv_events events;
 	struct hv_sregs sregs;
 	struct hv_debug debug;
@@ -171,7 +173,7 @@ struct hv_cpuid {
 
 struct hv_vm_create {
 	uint8_t uuid[16];
-	uint32_t vcpus;	      /* at most this many will be created */
+	uint32_t vcpus; /* at most this many will be created */
 	uint32_t pad;
 	uint64_t table_bytes; /* guest memory that EPT tables are reserved for */
 	uint64_t tsc_khz;     /* 0 = the host's */
