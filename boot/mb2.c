@@ -100,7 +100,8 @@ static bool take_module(const struct walk *w, const uint8_t *p, uint32_t n)
 				    roles[i], end, start);
 		m->base = HPA(start);
 		m->bytes = end - start;
-		strlcpy(m->cmdline, text + word + strspn(text + word, " "), sizeof(m->cmdline));
+		snprintf(m->cmdline, sizeof(m->cmdline), "%s",
+			 text + word + strspn(text + word, " "));
 		return true;
 	}
 	return fail(
@@ -115,11 +116,11 @@ static bool take_memmap(const struct walk *w, const uint8_t *p, uint32_t n)
 	uint32_t entry = n >= 8 ? u32_at(p) : 0;
 	struct boot_info *out = w->out;
 
-	if (entry < 20 || entry % 4 || entry > n)
+	if (entry < 20 || entry % 4 || (n > 8 && entry > n - 8))
 		return fail(w, "the memory map has entries of %u bytes in a tag of %u", entry,
 			    n + 8);
 	out->n_ranges = 0;
-	for (uint32_t at = 8; at <= n - entry; at += entry) {
+	for (uint32_t at = 8; n - at >= entry; at += entry) {
 		if (out->n_ranges == BOOT_MAX_RANGES)
 			return fail(w, "the memory map has more than %u entries", BOOT_MAX_RANGES);
 		out->ranges[out->n_ranges++] =

@@ -13,7 +13,7 @@ HV_WARN := -Wall -Wextra -Wconversion -Wstrict-prototypes -Wmissing-prototypes -
 NEWLIB_TAR := $(lastword $(sort $(wildcard /usr/src/newlib/newlib-*.tar.xz)))
 NEWLIB_FILES := stdio/vsnprintf stdio/snprintf stdio/vfprintf string/memcpy string/memmove string/memset string/memcmp \
 	string/memchr string/strlen string/strnlen string/strcmp string/strncmp string/strchr string/strrchr \
-	string/strlcpy string/strstr string/strspn string/strcspn search/qsort search/bsearch stdlib/strtoul ctype/ctype_
+	string/strstr string/strspn string/strcspn search/qsort search/bsearch stdlib/strtoul ctype/ctype_
 NEWLIB_DIRS := include stdio string search stdlib ctype locale
 NEWLIB_CONFIG := _WANT_IO_LONG_LONG _WANT_REENT_SMALL _REENT_SMALL _LITE_EXIT
 NEWLIB_DEFS_vfprintf := -DINTEGER_ONLY -DSTRING_ONLY

@@ -26,7 +26,7 @@ static bool parse_number(const char *s, bool suffix, uint64_t *v)
 	unsigned int shift = 0;
 
 	*v = 0;
-	if (!*s)
+	if (*s < '0' || *s > '9')
 		return false;
 	for (; *s >= '0' && *s <= '9'; s++) {
 		if (*v > (UINT64_MAX >> 4) / 10)
@@ -115,7 +115,7 @@ static void take_word(const char *word,
 		complain(word, why, options[i].fallback);
 		return;
 	}
-	strlcpy(values[i], equals + 1, CMDLINE_VALUE_BYTES);
+	memcpy(values[i], equals + 1, strlen(equals + 1) + 1);
 	given[i] = true;
 }
 

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// sources: drivers/acpi.c
+/*
+ * The ACPI walk over a small physical memory made of tables; reads outside of it fail as they would
+ * on a machine.
+ */
+#include "test.h"
+#include <acpi.h>
+
+#define RSDP_AT 0x100
+#define ROOT_AT 0x200
+#define MADT_AT 0x400
+#define FADT_AT 0x1000
+
+static uint8_t memory[0x2000];
+static struct acpi_info info;
+static char why[100];
+static unsigned int warnings;
+static uint32_t ids[16];
+static unsigned int n_ids;
+
+static bool read_memory(void *ctx, hpa_t pa, void *to, size_t n)
+{
+	(void)ctx;
+	if (pa.v >= sizeof(memory) || n > sizeof(memory) - pa.v)
+		return false;
+	memcpy(to, memory + pa.v, n);
+	return true;
+}
+
+static const struct acpi_reader reader = {read_memory, NULL};
+
+static void warn(const char *text)
+{
+	(void)text;
+	warnings++;
+}
+
+static void collect(void *ctx, uint32_t id)
+{
+	(void)ctx;
+	if (n_ids < 16)
+		ids[n_ids++] = id;
+}
+
+static void put(unsigned int at, uint64_t v, unsigned int bytes)
+{
+	memcpy(memory + at, &v, bytes);
+}
+
+static void fix_sum(unsigned int at, unsigned int n, unsigned int sum_at)
+{
+	uint8_t sum = 0;
+
+	memory[sum_at] = 0;
+	for (unsigned int i = 0; i < n; i++)
+		sum = (uint8_t)(sum + memory[at + i]);
+	memory[sum_at] = (uint8_t)-sum;
+}
+
+static void table(unsigned int at, const char *signature, unsigned int bytes)
+{
+	memcpy(memory + at, signature, 4);
+	put(at + 4, bytes, 4);
+	fix_sum(at, bytes, at + 9);
+}
+
+static void rsdp(bool revision2)
+{
+	memcpy(memory + RSDP_AT, "RSD PTR ", 8);
+	put(RSDP_AT + 16, ROOT_AT, 4);
+	if (revision2) {
+		memory[RSDP_AT + 15] = 2;
+		put(RSDP_AT + 20, 36, 4);
+		put(RSDP_AT + 24, ROOT_AT, 8);
+	}
+	fix_sum(RSDP_AT, 20, RSDP_AT + 8);
+	if (revision2)
+		fix_sum(RSDP_AT, 36, RSDP_AT + 32);
+}
+
+/* A machine with four MADT entries, of which three name a usable CPU, and a FADT. */
+static void machine(bool revision2)
+{
+	unsigned int p = revision2 ? 8 : 4;
+
+	memset(memory, 0, sizeof(memory));
+	rsdp(revision2);
+	put(ROOT_AT + 36, MADT_AT, p);
+	put(ROOT_AT + 36 + p, FADT_AT, p);
+	table(ROOT_AT, revision2 ? "XSDT" : "RSDT", 36 + 2 * p);
+	memcpy(memory + MADT_AT + 44, (uint8_t[]){0, 8, 0, 5, 1, 0, 0, 0}, 8);
+	memcpy(memory + MADT_AT + 52, (uint8_t[]){0, 8, 1, 6, 2, 0, 0, 0}, 8); /* only capable */
+	memcpy(memory + MADT_AT + 60, (uint8_t[]){0, 8, 2, 7, 1, 0, 0, 0}, 8);
+	memcpy(memory + MADT_AT + 68, (uint8_t[]){9, 16, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0},
+	       16);
+	table(MADT_AT, "APIC", 84);
+	put(FADT_AT + 64, 0x604, 4);
+	memory[FADT_AT + 89] = 2;
+	put(FADT_AT + 112, 1 << 10, 4);
+	memory[FADT_AT + 116] = 1;
+	put(FADT_AT + 120, 0xcf9, 8);
+	memory[FADT_AT + 128] = 6;
+	table(FADT_AT, "FACP", 244);
+}
+
+static bool parse(void)
+{
+	warnings = n_ids = 0;
+	why[0] = 0;
+	if (!acpi_parse(&reader, HPA(RSDP_AT), &info, why, sizeof(why), warn))
+		return false;
+	acpi_each_cpu(&reader, &info, collect, NULL);
+	return true;
+}
+
+TEST(both_root_tables)
+{
+	for (int revision2 = 0; revision2 < 2; revision2++) {
+		machine(revision2);
+		CHECK(parse());
+		CHECK_EQ(warnings, 0);
+		CHECK_EQ(info.tables, 2);
+		CHECK_EQ(info.cpus, 3);
+		CHECK_EQ(n_ids, 3);
+		CHECK_EQ(ids[0], 5);
+		CHECK_EQ(ids[1], 7);
+		CHECK_EQ(ids[2], 0x200);
+		CHECK_EQ(info.pm1a_cnt.space, 1);
+		CHECK_EQ(info.pm1a_cnt.address, 0x604);
+		CHECK_EQ(info.pm1a_cnt.bits, 16);
+		CHECK_EQ(info.pm1b_cnt.address, 0);
+		CHECK(info.reset_supported);
+		CHECK_EQ(info.reset.address, 0xcf9);
+		CHECK_EQ(info.reset_value, 6);
+	}
+}
+
+TEST(extended_registers_win)
+{
+	machine(true);
+	memory[FADT_AT + 172] = 0;
+	memory[FADT_AT + 173] = 32;
+	put(FADT_AT + 176, 0xfed40000, 8);
+	table(FADT_AT, "FACP", 244);
+	CHECK(parse());
+	CHECK_EQ(info.pm1a_cnt.space, 0);
+	CHECK_EQ(info.pm1a_cnt.address, 0xfed40000);
+}
+
+TEST(no_root)
+{
+	machine(true);
+	CHECK(!acpi_parse(&reader, HPA(0), &info, why, sizeof(why), warn));
+	CHECK(strstr(why, "no root pointer"));
+	memory[RSDP_AT + 33]++; /* revision 2's own checksum */
+	CHECK(!parse());
+	CHECK(strstr(why, "0x100 is broken"));
+	machine(true);
+	memory[ROOT_AT + 20]++;
+	CHECK(!parse());
+	CHECK(strstr(why, "XSDT"));
+}
+
+TEST(broken_tables_are_named_and_skipped)
+{
+	machine(true);
+	memory[MADT_AT + 47]++;
+	CHECK(parse());
+	CHECK_EQ(warnings, 1);
+	CHECK_EQ(info.cpus, 0);
+	CHECK(info.fadt.v != 0);
+	machine(true);
+	put(FADT_AT + 4, 0x7fffffff, 4);
+	CHECK(parse());
+	CHECK_EQ(warnings, 1);
+	CHECK_EQ(info.fadt.v, 0);
+	machine(true);
+	table(FADT_AT, "FACP", 100);
+	CHECK(parse());
+	CHECK_EQ(warnings, 1);
+}
+
+TEST(madt_entries_that_lie)
+{
+	static const uint8_t lengths[] = {0, 1, 200};
+
+	for (unsigned int i = 0; i < sizeof(lengths); i++) {
+		machine(true);
+		memory[MADT_AT + 53] = lengths[i];
+		table(MADT_AT, "APIC", 84);
+		CHECK(parse());
+		CHECK_EQ(info.cpus, 1);
+	}
+	machine(true);
+	table(MADT_AT, "APIC", 36); /* ends before its first entry */
+	CHECK(parse());
+	CHECK_EQ(info.cpus, 0);
+	table(MADT_AT, "APIC", 69); /* one byte into the last entry */
+	CHECK(parse());
+	CHECK_EQ(info.cpus, 2);
+}
+
+TEST(root_that_points_nowhere)
+{
+	machine(true);
+	put(ROOT_AT + 36, UINT64_MAX - 8, 8);
+	put(ROOT_AT + 44, 0, 8);
+	table(ROOT_AT, "XSDT", 52);
+	CHECK(parse());
+	CHECK_EQ(warnings, 1);
+	CHECK_EQ(info.tables, 0);
+}
+
+static uint8_t low[0x100000];
+
+static bool read_low(void *ctx, hpa_t pa, void *to, size_t n)
+{
+	(void)ctx;
+	if (pa.v >= sizeof(low) || n > sizeof(low) - pa.v)
+		return false;
+	memcpy(to, low + pa.v, n);
+	return true;
+}
+
+TEST(scan_of_the_places_of_a_bios)
+{
+	static const struct acpi_reader low_reader = {read_low, NULL};
+	uint16_t ebda = 0x9fc0;
+
+	machine(false);
+	CHECK_EQ(acpi_scan_rsdp(&low_reader).v, 0);
+	memcpy(low + 0xffff0 - 16, memory + RSDP_AT, 20);
+	CHECK_EQ(acpi_scan_rsdp(&low_reader).v, 0xfffe0);
+	memcpy(low + 0x40e, &ebda, 2);
+	memcpy(low + 0x9fc30, memory + RSDP_AT, 20);
+	CHECK_EQ(acpi_scan_rsdp(&low_reader).v, 0x9fc30);
+	low[0x9fc33]++;
+	CHECK_EQ(acpi_scan_rsdp(&low_reader).v, 0xfffe0);
+}

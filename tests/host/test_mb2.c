@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+// sources: boot/mb2.c
+/*
+ * The Multiboot2 walk, on well-formed blocks and on every way of lying that a size field offers.
+ * Each block is an allocation of exactly its size, so that the address sanitizer sees one byte too
+ * far.
+ */
+#include "test.h"
+#include <boot/mb2.h>
+
+static uint8_t build[65536];
+static uint32_t used;
+static struct boot_info info;
+static char error[200];
+
+static void start(void)
+{
+	memset(build, 0, sizeof(build));
+	used = 8;
+}
+
+static void add(uint32_t type, const void *body, uint32_t n)
+{
+	uint32_t head[2] = {type, n + 8};
+
+	memcpy(build + used, head, 8);
+	memcpy(build + used + 8, body, n);
+	used = (used + 8 + n + 7) & ~7U;
+}
+
+static void add_map(uint32_t entry_bytes, unsigned int n)
+{
+	static uint8_t body[16384];
+	uint32_t head[2] = {entry_bytes, 0};
+
+	memset(body, 0, sizeof(body));
+	memcpy(body, head, 8);
+	for (unsigned int i = 0; i < n; i++) {
+		uint64_t range[2] = {i * 0x100000, 0x100000};
+		uint32_t type = 1 + i % 2 * 19;
+
+		memcpy(body + 8 + i * entry_bytes, range, 16);
+		memcpy(body + 8 + i * entry_bytes + 16, &type, 4);
+	}
+	add(6, body, 8 + n * entry_bytes);
+}
+
+static void add_module(uint32_t from, uint32_t to, const char *text)
+{
+	uint8_t body[4096];
+	uint32_t head[2] = {from, to};
+
+	memcpy(body, head, 8);
+	strcpy((char *)body + 8, text);
+	add(3, body, 8 + (uint32_t)strlen(text) + 1);
+}
+
+/* Parse what was built, as a block that says it has @total bytes and really has @real. */
+static bool parse_sizes(uint32_t total, uint32_t real)
+{
+	uint8_t *block = malloc(real);
+	bool ok;
+
+	memcpy(build, &total, 4);
+	memcpy(block, build, real);
+	error[0] = 0;
+	ok = mb2_parse(block, real, HPA(0x10000), &info, error, sizeof(error));
+	free(block);
+	return ok;
+}
+
+static bool finish(void)
+{
+	add(0, "", 0);
+	return parse_sizes(used, used);
+}
+
+static bool complains(const char *word)
+{
+	return strstr(error, word) != NULL;
+}
+
+TEST(a_whole_block)
+{
+	uint8_t fb[32] = {0};
+	uint64_t system_table = 0x7e000000;
+
+	start();
+	add(1, "loglevel=debug", 15);
+	add(2, "GRUB 2.06", 10);
+	add_map(24, 3);
+	add_module(0x200000, 0x300000, "kernel console=ttyS0 quiet");
+	add_module(0x400000, 0x400000, "initramfs");
+	fb[20] = 32;
+	fb[21] = 1;
+	fb[24] = 16;
+	add(8, fb, 30);
+	add(12, &system_table, 8);
+	CHECK(finish());
+	CHECK(!strcmp(info.cmdline, "loglevel=debug"));
+	CHECK(!strcmp(info.loader, "GRUB 2.06"));
+	CHECK_EQ(info.n_ranges, 3);
+	CHECK_EQ(info.ranges[2].base.v, 0x200000);
+	CHECK_EQ(info.ranges[1].type, 20);
+	CHECK_EQ(info.modules[MODULE_KERNEL].base.v, 0x200000);
+	CHECK_EQ(info.modules[MODULE_KERNEL].bytes, 0x100000);
+	CHECK(!strcmp(info.modules[MODULE_KERNEL].cmdline, "console=ttyS0 quiet"));
+	CHECK(!strcmp(info.modules[MODULE_INITRAMFS].cmdline, ""));
+	CHECK_EQ(info.modules[MODULE_MICROCODE].bytes, 0);
+	CHECK_EQ(info.fb.type, FB_RGB);
+	CHECK_EQ(info.fb.red_pos, 16);
+	CHECK_EQ(info.efi.system_table.v, system_table);
+	CHECK_EQ(info.block.v, 0x10000);
+	CHECK_EQ(info.block_bytes, used);
+}
+
+TEST(the_newer_root_pointer_wins)
+{
+	uint8_t rsdp[36] = {0};
+
+	start();
+	add_map(24, 1);
+	add(14, rsdp, 20);
+	CHECK(finish());
+	CHECK(info.rsdp.v != 0);
+	start();
+	add(15, rsdp, 36);
+	add(14, rsdp, 20);
+	add_map(24, 1);
+	CHECK(finish());
+	CHECK_EQ(info.rsdp.v, 0x10000 + 16);
+}
+
+TEST(no_memory_map)
+{
+	start();
+	add(2, "x", 2);
+	CHECK(!finish());
+	CHECK(complains("no memory map"));
+	start();
+	add_map(24, 0);
+	CHECK(!finish());
+	CHECK(complains("no memory map"));
+}
+
+TEST(nonsense_total)
+{
+	start();
+	add_map(24, 1);
+	add(0, "", 0);
+	CHECK(!parse_sizes(0, used));
+	CHECK(!parse_sizes(15, used));
+	CHECK(!parse_sizes(used + 1, used));
+	CHECK(!parse_sizes(0xffffffff, used));
+	CHECK(complains("4294967295"));
+	CHECK(!parse_sizes(used, 7));
+}
+
+TEST(no_end_tag)
+{
+	start();
+	add_map(24, 1);
+	CHECK(!parse_sizes(used, used));
+	CHECK(complains("no end tag"));
+	CHECK(!parse_sizes(used - 8, used - 8));
+}
+
+TEST(nonsense_tag_size)
+{
+	static const uint32_t sizes[] = {0, 1, 7, 1000, 0x7fffffff, 0xfffffff8, 0xffffffff};
+
+	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		start();
+		add(2, "x", 2);
+		memcpy(build + 12, &sizes[i], 4);
+		add_map(24, 1);
+		CHECK(!finish());
+		CHECK(complains("tag 2"));
+	}
+}
+
+TEST(every_tag_cut_short)
+{
+	static const uint32_t types[] = {1, 2, 3, 6, 8, 12, 14, 15, 17};
+	uint8_t body[40];
+
+	memset(body, 'x', sizeof(body));
+	for (unsigned int i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		start();
+		add(types[i], body, 7);
+		add_map(24, 1);
+		CHECK(!finish());
+		CHECK(error[0]);
+	}
+}
+
+TEST(strings_without_end_or_too_long)
+{
+	static char text[3000];
+
+	memset(text, 'a', sizeof(text) - 1);
+	start();
+	add(1, "abc", 3);
+	add_map(24, 1);
+	CHECK(!finish());
+	CHECK(complains("does not end"));
+	start();
+	add(1, text, sizeof(text));
+	add_map(24, 1);
+	CHECK(!finish());
+	CHECK(complains("2999 characters"));
+	start();
+	add_map(24, 1);
+	add_module(0, 1, text);
+	CHECK(!finish());
+}
+
+TEST(nonsense_memory_map)
+{
+	static const uint32_t entries[] = {0, 4, 16, 22, 0x10000, 0xffffffff};
+
+	for (unsigned int i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+		start();
+		add_map(24, 2);
+		memcpy(build + 16, &entries[i], 4);
+		CHECK(!finish());
+		CHECK(complains("entries of"));
+	}
+	start();
+	add_map(24, BOOT_MAX_RANGES);
+	CHECK(finish());
+	CHECK_EQ(info.n_ranges, BOOT_MAX_RANGES);
+	start();
+	add_map(24, BOOT_MAX_RANGES + 1);
+	CHECK(!finish());
+}
+
+TEST(modules_that_cannot_be)
+{
+	start();
+	add_map(24, 1);
+	add_module(0x200000, 0x100000, "kernel");
+	CHECK(!finish());
+	CHECK(complains("before it starts"));
+	start();
+	add_map(24, 1);
+	add_module(0x200000, 0x300000, "kernels");
+	CHECK(!finish());
+	CHECK(complains("none of the roles"));
+	start();
+	add_map(24, 1);
+	add_module(0x200000, 0x300000, "kern");
+	CHECK(!finish());
+	start();
+	add_map(24, 1);
+	add(3, "12345678", 8);
+	CHECK(!finish());
+	CHECK(complains("only 16 bytes"));
+}
+
+/* Every byte of a good block replaced, one at a time, by values that hurt: no access may leave it.
+ */
+TEST(corrupted_anywhere)
+{
+	static const uint8_t values[] = {0, 1, 7, 0x7f, 0x80, 0xff};
+	unsigned int accepted = 0;
+	uint32_t n;
+
+	start();
+	add(1, "a=b", 4);
+	add_map(24, 2);
+	add_module(0x200000, 0x300000, "kernel");
+	add(0, "", 0);
+	n = used;
+	memcpy(build, &n, 4);
+	for (uint32_t i = 4; i < n; i++) {
+		for (unsigned int v = 0; v < sizeof(values); v++) {
+			uint8_t was = build[i];
+
+			build[i] = values[v];
+			accepted += parse_sizes(n, n);
+			build[i] = was;
+		}
+	}
+	CHECK(accepted > 0);
+	CHECK(accepted < (n - 4) * sizeof(values));
+}
