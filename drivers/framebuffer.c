@@ -47,16 +47,17 @@ static void put_glyph(unsigned int c, unsigned int r, uint8_t ch)
 
 static void clear_row(unsigned int r)
 {
-	for (unsigned int c = 0; c < columns; c++)
-		put_glyph(c, r, ' ');
+	volatile uint8_t *p = pixels + (uint64_t)r * GLYPH_H * fb.pitch_bytes;
+
+	for (unsigned int i = 0; i < fb.pitch_bytes * GLYPH_H / 8; i++)
+		((volatile uint64_t *)p)[i] = 0;
 }
 
 static void newline(void)
 {
 	column = 0;
 	row = (row + 1) % rows;
-	clear_row(row);
-	clear_row((row + 1) % rows);
+	clear_row((row + 1) % rows); /* this one was cleared before */
 }
 
 static void fb_write(const char *s, size_t n)
@@ -101,5 +102,6 @@ const struct console *framebuffer_console(void *mapped, const struct boot_frameb
 	white = component(fb.red_pos, fb.red_size) | component(fb.green_pos, fb.green_size) |
 		component(fb.blue_pos, fb.blue_size);
 	clear_row(0);
+	clear_row(1);
 	return &c;
 }

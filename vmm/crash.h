@@ -30,4 +30,4 @@ const char *crash_previous(void);
 const char *symbol_name(uint64_t va, uint64_t *offset);
 
 /** Show this CPU's last VM exits, a line at a time. Supplied by the VMX side. Context: crash. */
-void virt_crash_exits(void (*emit)(const char *)) __attribute__((weak));
+void virt_crash_exits(void (*emit)(const char *));

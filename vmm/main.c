@@ -142,8 +142,7 @@ static void take_heap(unsigned int cpus)
 		avoid[n++] = (struct mem_range){p->boot.modules[i].base, p->boot.modules[i].bytes,
 						MEM_RESERVED};
 	need += cpus * cpu_heap_bytes() + align_up(cpus * sizeof(cpu_table[0]), PAGE_SIZE);
-	if (virt_heap_bytes)
-		need += align_up(virt_heap_bytes(cpus, p->ram_top), PAGE_SIZE);
+	need += align_up(virt_heap_bytes(cpus, p->ram_top), PAGE_SIZE);
 	need += paging_heap_bytes(need, cpus, p->map, p->n_map);
 	base = memmap_place(p->map, p->n_map, avoid, n, need, PAGE_SIZE, HEAP_LOWEST,
 			    memmap_quiet_top(p->map, p->n_map, EARLY_LIMIT));
@@ -168,9 +167,6 @@ static void start_others(void *arg)
 		machine_set_reset(platform.acpi.reset.space, platform.acpi.reset.address,
 				  platform.acpi.reset_value);
 	smp_start(&early_reader);
-	if (!virt_bsp_main)
-		machine_refuse("the virtualization part of the hypervisor",
-			       "This image was built without it.");
 	smp_release();
 	virt_bsp_main();
 }

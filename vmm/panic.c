@@ -204,10 +204,8 @@ static void crash_v(const struct trap_frame *f, uint64_t rip, uint64_t rbp, cons
 	else
 		emit_address("in", rip);
 	emit_backtrace(f ? f->rbp : rbp);
-	if (virt_crash_exits) {
-		emit("last exits of this CPU:\n");
-		virt_crash_exits(emit);
-	}
+	emit("last exits of this CPU:\n");
+	virt_crash_exits(emit);
 	emit_log();
 	emit("=== end of the crash record\n");
 }

@@ -24,11 +24,11 @@ extern struct platform platform;
 /* --- what the VMX side supplies --- */
 
 /** Heap it will ask for with @cpus CPUs and RAM up to @ram_top. */
-uint64_t virt_heap_bytes(unsigned int cpus, uint64_t ram_top) __attribute__((weak));
+uint64_t virt_heap_bytes(unsigned int cpus, uint64_t ram_top);
 
 /** Go on with everything; all CPUs stand in virt_ap_main() or are about to. Context: boot
  * processor. */
-void virt_bsp_main(void) __noreturn __attribute__((weak));
+void virt_bsp_main(void) __noreturn;
 
 /** Go on on a started CPU. Context: any CPU but the boot processor. */
-void virt_ap_main(struct cpu *c) __noreturn __attribute__((weak));
+void virt_ap_main(struct cpu *c) __noreturn;

@@ -63,11 +63,10 @@ void trap_handle(struct trap_frame *f)
 	switch (f->vector) {
 	case VEC_NMI:
 		this_cpu()->nmi_in_root = 1;
-		if (virt_nmi)
-			virt_nmi(this_cpu(), f);
+		virt_nmi(this_cpu(), f);
 		return;
 	case VEC_MC:
-		if (virt_machine_check && virt_machine_check(this_cpu(), f))
+		if (virt_machine_check(this_cpu(), f))
 			return;
 		break;
 	case VEC_UD:

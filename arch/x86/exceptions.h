@@ -21,8 +21,8 @@ void trap_handle(struct trap_frame *f);
 
 /** An NMI arrived in root mode; nmi_in_root of @c is set already. Supplied by the VMX side, which
  * arranges that the control domain gets it. Context: NMI. */
-void virt_nmi(struct cpu *c, struct trap_frame *f) __attribute__((weak));
+void virt_nmi(struct cpu *c, struct trap_frame *f);
 
 /** A machine check arrived in root mode. True if the VMX side took it (it forwards it to the
  * control domain), false if it is to be a crash. Context: #MC. */
-bool virt_machine_check(struct cpu *c, struct trap_frame *f) __attribute__((weak));
+bool virt_machine_check(struct cpu *c, struct trap_frame *f);

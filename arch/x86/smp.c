@@ -142,9 +142,6 @@ void smp_start(const struct acpi_reader *r)
 		log_info("1 CPU");
 		return;
 	}
-	if (!virt_ap_main)
-		machine_refuse("the virtualization part of the hypervisor",
-			       "This image was built without it.");
 	s.pa = HPA(memmap_place(platform.map, platform.n_map, &block, 1, PAGE_SIZE, PAGE_SIZE,
 				PAGE_SIZE, LOW_MEMORY_END));
 	if (!s.pa.v) {
