@@ -63,6 +63,7 @@ static const struct format {
 struct walk {
 	enum format_name format;
 	unsigned int levels; /* entries read; the last one is the leaf */
+	uint64_t all, any;   /* bits of all entries, of at least one */
 	uint64_t entry[LEVELS_MAX];
 	uint64_t entry_gpa[LEVELS_MAX];
 	uint64_t gpa;
@@ -107,28 +108,28 @@ static bool is_large(const struct gwalk_cpu *cpu, enum format_name format, unsig
 	return level == 2 || (level == 3 && cpu->gigabyte_pages);
 }
 
-/* The bits that must be 0 in a present entry of this level. */
-static uint64_t reserved_bits(const struct gwalk_cpu *cpu, enum format_name format,
-			      unsigned int level, bool large)
+/* The bits that must be 0 in every present entry. */
+static uint64_t reserved_always(const struct gwalk_cpu *cpu, enum format_name format)
 {
-	unsigned int physical_bits = cpu->physical_bits;
 	uint64_t reserved = formats[format].reserved;
 
-	if (format == FORMAT_32) {
-		/* A 4 MiB page keeps bits 32 and up of its address from bit 13 on, 40 at most. */
-		if (physical_bits > 40)
-			physical_bits = 40;
-		return large ? MASK64(21, physical_bits - 19) : 0;
-	}
-	if (physical_bits < 52)
-		reserved |= MASK64(51, physical_bits);
-	if (!(cpu->efer & IA32_EFER_NXE))
-		reserved |= ENTRY_NX;
-	if (large)
-		reserved |= MASK64(12 + 9 * (level - 1) - 1, 13);
-	else if (level > 2)
-		reserved |= ENTRY_PS;
-	return reserved;
+	if (format == FORMAT_32)
+		return 0;
+	if (cpu->physical_bits < 52)
+		reserved |= MASK64(51, cpu->physical_bits);
+	return cpu->efer & IA32_EFER_NXE ? reserved : reserved | ENTRY_NX;
+}
+
+/* Besides those, the ones of a level. */
+static uint64_t reserved_in(const struct gwalk_cpu *cpu, enum format_name format,
+			    unsigned int level, bool large)
+{
+	if (!large)
+		return level > 2 ? ENTRY_PS : 0;
+	/* A 4 MiB page keeps bits 32 and up of its address from bit 13 on, 40 at most. */
+	if (format == FORMAT_32)
+		return MASK64(21, (cpu->physical_bits < 40 ? cpu->physical_bits : 40) - 19);
+	return MASK64(12 + 9 * (level - 1) - 1, 13);
 }
 
 static uint64_t leaf_address(enum format_name format, uint64_t entry, unsigned int shift,
@@ -147,8 +148,9 @@ static enum gwalk_result descend(const struct gwalk_cpu *cpu, const struct gwalk
 				 struct walk *w, struct guest_fault *fault)
 {
 	const struct format *f = &formats[w->format];
-	uint64_t table = cpu->cr3 & ENTRY_ADDR, entry;
-	unsigned int level, shift;
+	uint64_t reserved = reserved_always(cpu, w->format);
+	uint64_t table = cpu->cr3 & ENTRY_ADDR, entry, gpa;
+	unsigned int level, shift = 12 + f->index_bits * (f->levels - 1);
 	bool large;
 
 	if (w->format == FORMAT_PAE) {
@@ -157,19 +159,21 @@ static enum gwalk_result descend(const struct gwalk_cpu *cpu, const struct gwalk
 			return page_fault(cpu, linear, access, 0, fault);
 		table &= ENTRY_ADDR;
 	}
-	for (level = f->levels;; level--) {
-		shift = 12 + f->index_bits * (level - 1);
-		uint64_t gpa =
-			table + (linear >> shift & (BIT64(f->index_bits) - 1)) * f->entry_bytes;
-
+	w->levels = 0;
+	w->all = ~0ull;
+	w->any = 0;
+	for (level = f->levels;; level--, shift -= f->index_bits) {
+		gpa = table + (linear >> shift & (BIT64(f->index_bits) - 1)) * f->entry_bytes;
 		entry = 0;
 		if (!ops->read(context, gpa, &entry, f->entry_bytes))
 			return GWALK_NO_TABLE;
 		if (!(entry & ENTRY_P))
 			return page_fault(cpu, linear, access, 0, fault);
 		large = level > 1 && is_large(cpu, w->format, level, entry);
-		if (entry & reserved_bits(cpu, w->format, level, large))
+		if (entry & (reserved | reserved_in(cpu, w->format, level, large)))
 			return page_fault(cpu, linear, access, ERROR_P | ERROR_RSVD, fault);
+		w->all &= entry;
+		w->any |= entry;
 		w->entry[w->levels] = entry;
 		w->entry_gpa[w->levels++] = gpa;
 		if (large || level == 1)
@@ -197,16 +201,9 @@ static bool key_forbids(const struct gwalk_cpu *cpu, const struct walk *w, unsig
 /* The error code of a violation of rights, or 0. */
 static uint32_t judge(const struct gwalk_cpu *cpu, const struct walk *w, unsigned int access)
 {
-	bool user = is_user(cpu, access), user_page, writable, executable = true, ok = true;
-	uint64_t common = ~0ull;
-
-	for (unsigned int i = 0; i < w->levels; i++) {
-		common &= w->entry[i];
-		if (w->format != FORMAT_32 && w->entry[i] & ENTRY_NX)
-			executable = false;
-	}
-	user_page = common & ENTRY_US;
-	writable = common & ENTRY_RW;
+	bool user = is_user(cpu, access), ok = true;
+	bool user_page = w->all & ENTRY_US, writable = w->all & ENTRY_RW;
+	bool executable = w->format == FORMAT_32 || !(w->any & ENTRY_NX);
 
 	if (user && !user_page)
 		ok = false;
@@ -227,6 +224,8 @@ static uint32_t judge(const struct gwalk_cpu *cpu, const struct walk *w, unsigne
 static enum gwalk_result mark_used(const struct gwalk_ops *ops, void *context, const struct walk *w,
 				   bool dirty)
 {
+	if (w->all & ENTRY_A && (!dirty || w->entry[w->levels - 1] & ENTRY_D))
+		return GWALK_OK;
 	for (unsigned int i = 0; i < w->levels; i++) {
 		uint64_t marked = w->entry[i] | ENTRY_A;
 
@@ -258,9 +257,10 @@ enum gwalk_result gwalk(const struct gwalk_cpu *cpu, const struct gwalk_ops *ops
 		return GWALK_OK;
 	}
 	for (int i = 0; i < ATTEMPTS && result == GWALK_RACING; i++) {
-		struct walk w = {.format = format_of(cpu)};
+		struct walk w;
 		uint32_t error;
 
+		w.format = format_of(cpu);
 		result = descend(cpu, ops, context, linear, access, &w, fault);
 		if (result)
 			return result;

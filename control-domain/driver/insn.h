@@ -73,7 +73,7 @@ enum insn_op {
 enum insn_kind {
 	INSN_NONE,
 	INSN_REG,
-	INSN_IMM,
+	INSN_IMM,   /* from here on, accesses: */
 	INSN_MEM,   /* insn.mem */
 	INSN_STACK, /* PUSH as a destination, POP as a source */
 	INSN_SI,    /* string source: insn.mem.seg:rSI */
@@ -96,7 +96,7 @@ struct insn_mem {
 
 enum insn_rep { INSN_REP_NONE, INSN_REPE, INSN_REPNE };
 
-/* A decoded instruction; a value, without pointers. */
+/* A decoded instruction; a value, without pointers, that depends on its bytes and mode alone. */
 struct insn {
 	struct insn_mem mem;
 	int64_t imm; /* sign-extended */
@@ -107,6 +107,8 @@ struct insn {
 	uint8_t rep;	      /* enum insn_rep; of string instructions alone */
 	bool sign_extend;     /* the source, from its size to the destination's */
 	bool lock;
+	uint8_t mode_bits;	      /* 0 unless insn_decode() said INSN_OK */
+	uint8_t code[INSN_MAX_BYTES]; /* what it was decoded from */
 	bool bit_string; /* BT and its like with a register offset: it reaches beyond the operand */
 };
 
@@ -125,6 +127,17 @@ enum insn_result {
  */
 enum insn_result insn_decode(struct insn *insn, const uint8_t *bytes, unsigned int n,
 			     unsigned int mode_bits);
+
+/*
+ * True if insn is what insn_decode() would make of these bytes: a driver's loop in the guest
+ * touches its device with the same instruction again and again, and decoding costs more than this.
+ */
+static inline bool insn_matches(const struct insn *insn, const uint8_t *bytes, unsigned int n,
+				unsigned int mode_bits)
+{
+	return insn->mode_bits == mode_bits && insn->bytes <= n &&
+	       !memcmp(insn->code, bytes, insn->bytes);
+}
 
 /* A segment as the VMCS has it: limit in bytes, rights in the access-rights format. */
 struct insn_segment {
@@ -185,15 +198,30 @@ struct insn_access {
 
 enum insn_access_name { INSN_ACCESS_SRC, INSN_ACCESS_DST, INSN_ACCESS_OUT, INSN_ACCESSES };
 
-/* The machine. Fill in insn, zero the rest; to give up between two calls, just forget it. */
+/* Values of one operation; above the operand size, inputs are ignored and outputs undefined. */
+struct insn_values {
+	uint64_t dst, src, acc; /* acc: rAX of CMPXCHG */
+	uint64_t rflags;
+	unsigned int bytes;
+};
+
+/* The machine. Fill in insn and call insn_start(); to give up between two calls, just forget it. */
 struct insn_run {
 	struct insn insn;
 	struct insn_request request;
 	struct guest_fault fault;
 	struct insn_access access[INSN_ACCESSES];
+	struct insn_values values;
 	uint8_t waiting; /* 1 + enum insn_access_name of the request under way, or 0 */
 	bool located;	 /* this iteration's addresses are translated */
+	bool computed;	 /* its operands are read and its values final */
 };
+
+static inline void insn_start(struct insn_run *run)
+{
+	run->waiting = 0;
+	run->located = run->computed = false;
+}
 
 /*
  * Goes on until something is needed, done or wrong. After a request, call again with
@@ -222,13 +250,6 @@ enum insn_traits {
 	INSN_WRITES_DST = 2,
 	INSN_WRITES_SRC = 4, /* XCHG, XADD */
 	INSN_LOCKABLE = 8,
-};
-
-/* Values of one operation; above the operand size, inputs are ignored and outputs undefined. */
-struct insn_values {
-	uint64_t dst, src, acc; /* acc: rAX of CMPXCHG */
-	uint64_t rflags;
-	unsigned int bytes;
 };
 
 struct insn_op_info {

@@ -427,7 +427,11 @@ static enum insn_result decode_opcode(struct cursor *c, struct insn *insn, const
 	if (o->flags & F_STRING && c->rep_prefix)
 		insn->rep = c->rep_prefix == 0xf3 ? INSN_REPE : INSN_REPNE;
 	insn->bytes = c->at;
-	return insn->op == INSN_OP_VECTOR ? INSN_UNSUPPORTED : INSN_OK;
+	if (insn->op == INSN_OP_VECTOR)
+		return INSN_UNSUPPORTED;
+	insn->mode_bits = c->mode_bits;
+	memcpy(insn->code, c->bytes, c->at);
+	return INSN_OK;
 }
 
 /*

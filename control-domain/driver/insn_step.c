@@ -3,8 +3,8 @@
  * Carries out a decoded instruction. One iteration (of a REP, or the whole of anything else) is:
  * locate both operands, read the source, read the destination if the operation needs it, compute,
  * write the destination, commit the registers. insn_step() runs through that from the top each time
- * it is called; accesses made already are kept in run->access[] and not made again, and everything
- * else is arithmetic on unchanged registers. So there is no state to switch on, only `done` counts.
+ * it is called, past what is done already: run->access[] counts the bytes of each access, and what
+ * the registers say has not changed. So there is no state to switch on.
  *
  * Faults come out of the first step alone. After it, an iteration can only finish.
  *
@@ -149,10 +149,9 @@ static bool locate(struct insn_run *run, const struct insn_cpu *cpu, const struc
 	unsigned int seg = insn->mem.seg, left;
 	uint64_t offset, linear;
 
+	a->data = 0;
+	a->done = 0;
 	switch (o->kind) {
-	case INSN_MEM:
-		offset = effective_address(insn, cpu);
-		break;
 	case INSN_SI:
 		offset = reg_read(cpu, INSN_RSI, insn->address_size);
 		break;
@@ -169,8 +168,9 @@ static bool locate(struct insn_run *run, const struct insn_cpu *cpu, const struc
 		a->address[0] = reg_read(cpu, INSN_RDX, 2);
 		a->first = o->size;
 		return true;
-	default:
-		return true;
+	default: /* INSN_MEM */
+		offset = effective_address(insn, cpu);
+		break;
 	}
 
 	if (!linear_address(run, cpu, seg, offset, o->size, intent, &linear))
@@ -187,6 +187,11 @@ static bool locate(struct insn_run *run, const struct insn_cpu *cpu, const struc
 	return ops->translate(context, linear, intent, &a->address[1], &run->fault);
 }
 
+static bool is_access(const struct insn_operand *o)
+{
+	return o->kind > INSN_IMM;
+}
+
 static bool locate_operands(struct insn_run *run, const struct insn_cpu *cpu,
 			    const struct insn_ops *ops, void *context)
 {
@@ -194,11 +199,14 @@ static bool locate_operands(struct insn_run *run, const struct insn_cpu *cpu,
 	unsigned int dst_intent = (traits & INSN_READS_DST ? INSN_READ : 0) |
 				  (traits & INSN_WRITES_DST ? INSN_WRITE : 0);
 
-	memset(run->access, 0, sizeof(run->access));
-	if (!locate(run, cpu, ops, context, INSN_ACCESS_SRC, INSN_READ) ||
-	    !locate(run, cpu, ops, context, INSN_ACCESS_DST, dst_intent))
+	if (is_access(&run->insn.src) &&
+	    !locate(run, cpu, ops, context, INSN_ACCESS_SRC, INSN_READ))
 		return false;
-	run->access[INSN_ACCESS_OUT] = run->access[INSN_ACCESS_DST];
+	if (is_access(&run->insn.dst)) {
+		if (!locate(run, cpu, ops, context, INSN_ACCESS_DST, dst_intent))
+			return false;
+		run->access[INSN_ACCESS_OUT] = run->access[INSN_ACCESS_DST];
+	}
 	run->located = true;
 	return true;
 }
@@ -217,7 +225,7 @@ static void take_answer(struct insn_run *run)
 
 static unsigned int power_of_two_within(unsigned int bytes)
 {
-	return bytes >= 8 ? 8 : bytes >= 4 ? 4 : bytes >= 2 ? 2 : 1;
+	return 1u << (31 - __builtin_clz(bytes));
 }
 
 /* Moves access a on until it is whole (INSN_DONE) or a device has to be asked. */
@@ -301,10 +309,10 @@ static enum insn_status finish(const struct insn *insn, struct insn_cpu *cpu)
 	return INSN_DONE;
 }
 
-static enum insn_status commit(struct insn_run *run, struct insn_cpu *cpu,
-			       const struct insn_values *v)
+static enum insn_status commit(struct insn_run *run, struct insn_cpu *cpu)
 {
 	const struct insn *insn = &run->insn;
+	const struct insn_values *v = &run->values;
 	unsigned int traits = insn_op_info[insn->op].traits;
 	bool equal = v->rflags & RFLAGS_ZF;
 
@@ -325,17 +333,42 @@ static enum insn_status commit(struct insn_run *run, struct insn_cpu *cpu,
 		return finish(insn, cpu);
 	if (insn->op == INSN_OP_CMP && equal != (insn->rep == INSN_REPE))
 		return finish(insn, cpu);
-	run->located = false;
+	run->located = run->computed = false;
 	return INSN_AGAIN;
+}
+
+/* Reads the operands and computes run->values. */
+static enum insn_status compute(struct insn_run *run, const struct insn_cpu *cpu,
+				const struct insn_ops *ops, void *context)
+{
+	const struct insn *insn = &run->insn;
+	const struct insn_op_info *op = &insn_op_info[insn->op];
+	struct insn_values *v = &run->values;
+	enum insn_status status;
+
+	status = fetch(run, cpu, ops, context, INSN_ACCESS_SRC, &v->src);
+	if (status != INSN_DONE)
+		return status;
+	if (insn->sign_extend)
+		v->src = insn_sign_extend(v->src, 8 * insn->src.size);
+	if (op->traits & INSN_READS_DST) {
+		status = fetch(run, cpu, ops, context, INSN_ACCESS_DST, &v->dst);
+		if (status != INSN_DONE)
+			return status;
+	}
+	v->acc = cpu->gpr[INSN_RAX];
+	v->rflags = cpu->rflags;
+	v->bytes = insn->dst.size;
+	op->compute(v);
+	run->access[INSN_ACCESS_OUT].data = v->dst;
+	run->computed = true;
+	return INSN_DONE;
 }
 
 enum insn_status insn_step(struct insn_run *run, struct insn_cpu *cpu, const struct insn_ops *ops,
 			   void *context)
 {
 	const struct insn *insn = &run->insn;
-	const struct insn_op_info *op = &insn_op_info[insn->op];
-	struct insn_values v = {
-		.acc = cpu->gpr[INSN_RAX], .rflags = cpu->rflags, .bytes = insn->dst.size};
 	enum insn_status status;
 
 	if (run->waiting)
@@ -346,23 +379,15 @@ enum insn_status insn_step(struct insn_run *run, struct insn_cpu *cpu, const str
 		if (!locate_operands(run, cpu, ops, context))
 			return INSN_FAULT;
 	}
-
-	status = fetch(run, cpu, ops, context, INSN_ACCESS_SRC, &v.src);
-	if (status != INSN_DONE)
-		return status;
-	if (insn->sign_extend)
-		v.src = insn_sign_extend(v.src, 8 * insn->src.size);
-	if (op->traits & INSN_READS_DST) {
-		status = fetch(run, cpu, ops, context, INSN_ACCESS_DST, &v.dst);
+	if (!run->computed) {
+		status = compute(run, cpu, ops, context);
 		if (status != INSN_DONE)
 			return status;
 	}
-	op->compute(&v);
-	if (op->traits & INSN_WRITES_DST && insn->dst.kind != INSN_REG) {
-		run->access[INSN_ACCESS_OUT].data = v.dst;
+	if (insn_op_info[insn->op].traits & INSN_WRITES_DST && is_access(&insn->dst)) {
 		status = transfer(run, ops, context, INSN_ACCESS_OUT, &insn->dst);
 		if (status != INSN_DONE)
 			return status;
 	}
-	return commit(run, cpu, &v);
+	return commit(run, cpu);
 }

@@ -430,6 +430,15 @@ static bool fetch_page(struct vcpu *vcpu, struct guest_fault *fault)
 	return true;
 }
 
+static enum insn_result decode(struct vcpu *vcpu)
+{
+	struct insn *insn = &vcpu->insn.insn;
+
+	if (insn_matches(insn, vcpu->code, vcpu->fetched, vcpu->cpu.mode_bits))
+		return INSN_OK;
+	return insn_decode(insn, vcpu->code, vcpu->fetched, vcpu->cpu.mode_bits);
+}
+
 static enum insn_result fetch_and_decode(struct vcpu *vcpu, bool *fetched,
 					 struct guest_fault *fault)
 {
@@ -439,8 +448,7 @@ static enum insn_result fetch_and_decode(struct vcpu *vcpu, bool *fetched,
 	do {
 		*fetched = fetch_page(vcpu, fault);
 		if (*fetched)
-			result = insn_decode(&vcpu->insn.insn, vcpu->code, vcpu->fetched,
-					     vcpu->cpu.mode_bits);
+			result = decode(vcpu);
 	} while (*fetched && result == INSN_MORE && vcpu->fetched < INSN_MAX_BYTES);
 	up_read(&vcpu->vm->memory_lock);
 	return result;
@@ -453,7 +461,7 @@ int vcpu_emulate(struct vcpu *vcpu)
 	bool fetched;
 	int err;
 
-	memset(&vcpu->insn, 0, sizeof(vcpu->insn));
+	insn_start(&vcpu->insn);
 	vcpu->fetched = 0;
 	vcpu->iterations = 0;
 	load_cpu(vcpu);

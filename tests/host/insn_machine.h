@@ -106,7 +106,7 @@ static inline enum insn_status machine_step(struct machine *m)
 /* Decodes code, which must be one whole supported instruction, and takes the first step. */
 static inline enum insn_status machine_start(struct machine *m, struct code code)
 {
-	m->run = (struct insn_run){0};
+	insn_start(&m->run);
 	CHECK_EQ(insn_decode(&m->run.insn, code.bytes, code.n, code.mode_bits), INSN_OK);
 	CHECK_EQ(m->run.insn.bytes, code.n);
 	CHECK_EQ(code.mode_bits, m->cpu.mode_bits);

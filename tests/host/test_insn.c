@@ -430,6 +430,22 @@ TEST(segments_of_protected_mode)
 	CHECK_REQUEST(&m, DEVICE, 4);
 }
 
+TEST(same_instruction_again)
+{
+	struct code store = CODE(64, "movl %eax, 8(%rbx)"), other = CODE(64, "movl %eax, 9(%rbx)");
+	struct code vector = CODE(64, "movups %xmm0, 8(%rbx)");
+	struct insn insn = {0};
+
+	CHECK(!insn_matches(&insn, store.bytes, store.n, 64));
+	CHECK_EQ(insn_decode(&insn, store.bytes, store.n, 64), INSN_OK);
+	CHECK(insn_matches(&insn, store.bytes, store.n, 64));
+	CHECK(!insn_matches(&insn, store.bytes, store.n - 1, 64));
+	CHECK(!insn_matches(&insn, store.bytes, store.n, 32));
+	CHECK(!insn_matches(&insn, other.bytes, other.n, 64));
+	CHECK_EQ(insn_decode(&insn, vector.bytes, vector.n, 64), INSN_UNSUPPORTED);
+	CHECK(!insn_matches(&insn, vector.bytes, vector.n, 64));
+}
+
 TEST(results_other_than_ok)
 {
 	static const uint8_t long_one[INSN_MAX_BYTES] = {0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
