@@ -21,7 +21,7 @@ def test_fuzz(name, tmp_path):
     corpus = FUZZ / "corpus" / name
     inputs = sorted(corpus.iterdir())
     assert inputs, f"{corpus} is empty"
-    run = subprocess.run([program, f"-runs={RUNS}", "-seed=1", "-max_total_time=60", tmp_path,
-                          corpus], cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    run = subprocess.run([program, f"-runs={RUNS}", "-seed=1", tmp_path, corpus], cwd=tmp_path,
+                         capture_output=True, text=True, timeout=240)
     assert run.returncode == 0, run.stderr[-8000:]
     assert f"Done {RUNS} runs" in run.stderr, run.stderr[-2000:]

@@ -108,6 +108,14 @@ static bool is_large(const struct gwalk_cpu *cpu, enum format_name format, unsig
 	return level == 2 || (level == 3 && cpu->gigabyte_pages);
 }
 
+/* The guest's CPUID is the device model's to choose: no nonsense may come of nonsense. */
+static unsigned int physical_bits(const struct gwalk_cpu *cpu, unsigned int most)
+{
+	if (cpu->physical_bits < 32)
+		return 32;
+	return cpu->physical_bits < most ? cpu->physical_bits : most;
+}
+
 /* The bits that must be 0 in every present entry. */
 static uint64_t reserved_always(const struct gwalk_cpu *cpu, enum format_name format)
 {
@@ -115,8 +123,7 @@ static uint64_t reserved_always(const struct gwalk_cpu *cpu, enum format_name fo
 
 	if (format == FORMAT_32)
 		return 0;
-	if (cpu->physical_bits < 52)
-		reserved |= MASK64(51, cpu->physical_bits);
+	reserved |= MASK64(51, physical_bits(cpu, 52)); /* none with 52 */
 	return cpu->efer & IA32_EFER_NXE ? reserved : reserved | ENTRY_NX;
 }
 
@@ -128,7 +135,7 @@ static uint64_t reserved_in(const struct gwalk_cpu *cpu, enum format_name format
 		return level > 2 ? ENTRY_PS : 0;
 	/* A 4 MiB page keeps bits 32 and up of its address from bit 13 on, 40 at most. */
 	if (format == FORMAT_32)
-		return MASK64(21, (cpu->physical_bits < 40 ? cpu->physical_bits : 40) - 19);
+		return MASK64(21, physical_bits(cpu, 40) - 19);
 	return MASK64(12 + 9 * (level - 1) - 1, 13);
 }
 

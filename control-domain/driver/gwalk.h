@@ -21,7 +21,7 @@ struct gwalk_cpu {
 	uint64_t cr0, cr3, cr4, efer;
 	uint64_t pdpte[4];     /* PAE paging alone: as the CPU loaded them with CR3 */
 	uint32_t pkru;	       /* counts with CR4.PKE */
-	uint8_t physical_bits; /* the guest's CPUID 80000008h EAX[7:0] */
+	uint8_t physical_bits; /* the guest's CPUID 80000008h EAX[7:0]; below 32 counts as 32 */
 	uint8_t cpl;
 	bool ac;	     /* RFLAGS.AC */
 	bool gigabyte_pages; /* the guest's CPUID 80000001h EDX[26] */

@@ -494,6 +494,11 @@ TEST(narrow_physical_addresses)
 	check_maps(&g, 0xc0000000, 0xf00000000);
 	map(&g, BITS_32, 2, 0xc0000000, 0x00020000 | P | PS);
 	check_faults(&g, 0xc0000000, GWALK_READ, ERR_P | ERR_RSVD);
+	/* Nonsense counts as 32. */
+	g.cpu.physical_bits = 0;
+	check_faults(&g, 0xc0000000, GWALK_READ, ERR_P | ERR_RSVD);
+	map(&g, BITS_32, 2, 0xc0000000, 0xffc01000 | P | PS);
+	check_maps(&g, 0xc0000000, 0xffc00000);
 	guest_init(&g, LEVELS_4);
 	g.cpu.physical_bits = 52;
 	map(&g, LEVELS_4, 1, 0x1000, 0xffffffffff000 | P);
