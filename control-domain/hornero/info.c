@@ -23,7 +23,8 @@ static const struct feature {
 	HV_FEATURE_LIST(X)
 #undef X
 };
-#define FEATURES (sizeof(features) / sizeof(features[0]))
+#define LINE_WIDTH 99
+#define FEATURES   (sizeof(features) / sizeof(features[0]))
 
 static const char *const protected[] = {
 	"guests against each other: memory, registers, interrupts",
@@ -55,13 +56,14 @@ static void print_features(FILE *out, const struct hv_info *info, bool wanted, c
 	for (size_t i = 0; i < FEATURES; i++) {
 		if (!is_feature(&features[i]) || has(info, features[i].bit) != wanted)
 			continue;
-		if (column && column + 2 + strlen(features[i].text) > 80)
-			column = 0;
-		if (!column)
+		if (!column || column + 2 + strlen(features[i].text) > LINE_WIDTH) {
+			if (column)
+				fputs(",\n", out);
 			column = fprintf(out, "%-16s%s", title, features[i].text);
-		else
+			title = "";
+		} else {
 			column += fprintf(out, ", %s", features[i].text);
-		title = "\n";
+		}
 	}
 	if (column)
 		fputc('\n', out);

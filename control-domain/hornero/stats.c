@@ -12,11 +12,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arch/x86/vmx/vmx_bits.h"
 #include "hornero.h"
 #include "vmm/abi/ioctl.h"
 
+static const char *const exit_names[HV_EXIT_REASONS] = {
+#define X(number, name) [number] = #name,
+	VMX_EXIT_LIST(X)
+#undef X
+};
+
 static const char *exit_name(unsigned int reason, char *room, size_t size)
 {
+	if (exit_names[reason])
+		return exit_names[reason];
 	snprintf(room, size, "EXIT_%u", reason);
 	return room;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // sources: control-domain/hornero/settings_parse.c
 /*
- * settings.conf: what is accepted, what is refused and in which line, and that a mistake costs its own
- * line only.
+ * settings.conf: what is accepted, what is refused and in which line, and that a mistake costs its
+ * own line only.
  */
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +41,8 @@ TEST(complete_file)
 	CHECK_EQ(parse("\xef\xbb\xbf# mine\r\n host_name\t= box-1\r\naddress = 192.0.2.5/24\n"
 		       "gateway=192.0.2.1\ndns = 192.0.2.1, 2001:db8::1\nntp = ntp.example.org\n"
 		       "password_hash = $6$salt$0123456789012345678901234567890123456789\n"
-		       "control_mem = 1536M"), 0);
+		       "control_mem = 1536M"),
+		 0);
 	CHECK(!strcmp(got.host_name, "box-1"));
 	CHECK(!strcmp(got.address, "192.0.2.5/24"));
 	CHECK(!strcmp(got.gateway, "192.0.2.1"));
@@ -85,7 +86,8 @@ TEST(password_must_be_a_hash_and_is_not_repeated)
 {
 	CHECK(refuses("password_hash = topsecret", 1, "not a hash"));
 	CHECK(!strstr(said, "topsecret"));
-	CHECK(refuses("password_hash = $6$salt$'; reboot; '012345678901234567890123456789", 1, "hash"));
+	CHECK(refuses("password_hash = $6$salt$'; reboot; '012345678901234567890123456789", 1,
+		      "hash"));
 	CHECK(!got.password_hash[0]);
 }
 
