@@ -32,7 +32,7 @@ def pytest_configure(config):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if {"machine", "shared_machine"} & set(getattr(item, "fixturenames", ())):
+        if {"machine", "class_machine", "shared_machine"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("boot")
     if config.getoption("--full"):
         return
@@ -70,9 +70,15 @@ def machine(request):
     yield from start_machines(request, request.node.name)
 
 
+@pytest.fixture(scope="class")
+def class_machine(request):
+    """The same, for machines that all tests of a class use: mark it xdist_group as well."""
+    yield from start_machines(request, request.node.name)
+
+
 @pytest.fixture(scope="module")
 def shared_machine(request):
-    """The same, for machines that all tests of a file use: mark it xdist_group as well."""
+    """The same, for machines that all tests of a file use."""
     yield from start_machines(request, request.node.name.removesuffix(".py").split("/")[-1])
 
 

@@ -33,6 +33,8 @@ PR_SET_PDEATHSIG = 1
 IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x80, 0x100
 # said on the serial port once the control domain's SSH server listens
 READY = r"hornero-control-domain: ready IP=\S+ SSH-HOSTKEY=(\S+)\n"
+# after this nothing more will come; whoever waits for something else need not wait on
+DEAD = r"^\| The machine is halted\..*\n\+-+\+\n|Kernel panic - not syncing"
 DEFAULTS = {
     "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
     "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False,
@@ -245,17 +247,22 @@ class Machine:
     def wait(self, pattern, timeout=300, start=0):
         """Waits until the serial port has said something that matches; returns the match.
 
-        Looks only at what comes after offset start of the text. Ends early, by BenchError, when
-        the machine ends first.
+        Looks only at what comes after offset start of the text. Fails early, by BenchError, when
+        the machine ends or gives up (DEAD) first.
         """
+        __tracebackhide__ = True
         wanted = re.compile(pattern, re.MULTILINE)
+        dead = re.compile(DEAD, re.MULTILINE)
         deadline = time.monotonic() + timeout
         with Watch(self.folder) as watch:
             while True:
                 alive = self.running()  # first: what it said last is read after that
-                found = wanted.search(self.serial().replace("\r", ""), start)
+                text = self.serial().replace("\r", "")
+                found = wanted.search(text, start)
                 if found:
                     return found
+                if dead.search(text, start):
+                    raise BenchError(f"gave up before it said /{pattern}/: {self.describe()}")
                 if not alive:
                     raise BenchError(f"ended before it said /{pattern}/: {self.describe()}")
                 left = deadline - time.monotonic()

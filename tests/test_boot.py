@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""From GRUB to a login in the control domain, under the hypervisor, and what is found there."""
+
+import json
+import re
+
+import pytest
+
+from bench.machine import READY
+
+BOOT_SECONDS = 400
+# The hypervisor's log has the level in front of the tag, except for ordinary lines.
+ABOVE_INFO = re.compile(r"^\[[^]]*\] (?:warn|error)")
+
+
+def boot(start, **options):
+    machine = start(**options)
+    machine.wait(READY, BOOT_SECONDS)
+    return machine
+
+
+def told(machine, command):
+    run = machine.ssh(command)
+    assert run.returncode == 0, f"`{command}` said: {run.stdout}{run.stderr}"
+    return run.stdout
+
+
+def assert_quiet_log(machine):
+    lines = told(machine, "hornero log").splitlines()
+    assert len(lines) > 5, lines
+    assert not [line for line in lines if ABOVE_INFO.match(line)]
+
+
+@pytest.mark.parametrize("cpus", [1, 4])
+def test_boots_and_powers_off(machine, cpus):
+    started = boot(machine, cpus=cpus)
+    assert int(told(started, "nproc")) == cpus
+    info = json.loads(told(started, "hornero info --json"))
+    assert (info["cpus"], info["cpus_present"]) == (cpus, cpus)
+    assert_quiet_log(started)
+    started.ssh("poweroff")
+    assert started.wait_exit(120)["reason"].startswith("powered off")
+
+
+@pytest.mark.xdist_group("two-cpus")
+class TestTwoCpus:
+    """One machine with two CPUs, many looks at it."""
+
+    @pytest.fixture(scope="class")
+    def control(self, class_machine):
+        return boot(class_machine, cpus=2, extra="hornero.test=1")
+
+    def test_command_line_arrives(self, control):
+        assert "hornero.test=1" in told(control, "cat /proc/cmdline").split()
+
+    def test_exit_code_and_output_come_back(self, control):
+        run = control.ssh("echo to stdout; echo to stderr >&2; exit 42")
+        assert (run.returncode, run.stdout) == (42, "to stdout\n")
+        assert "to stderr" in run.stderr
+
+    def test_log_has_no_warning(self, control):
+        assert_quiet_log(control)
+
+    def test_kernel_did_not_complain(self, control):
+        lines = told(control, "dmesg").splitlines()
+        bad = re.compile(r"WARNING:|BUG:|Oops|unchecked MSR|soft lockup|rcu:.*stall|Call Trace")
+        assert len(lines) > 100
+        assert not [line for line in lines if bad.search(line)]
+
+    def test_info_adds_up(self, control):
+        info = json.loads(told(control, "hornero info --json"))
+        memory = info["memory"]
+        assert info["cpus"] == 2
+        assert memory["control_domain_bytes"] + memory["pool_bytes"] <= memory["found_bytes"]
+        assert memory["pool_bytes"] == memory["pool_free_bytes"] > 0
+        visible = int(re.search(r"MemTotal:\s+(\d+)", told(control, "cat /proc/meminfo")).group(1))
+        assert visible * 1024 <= memory["control_domain_bytes"]
+        assert info["protected"] and info["trusted"]
+
+    def test_own_memory_is_small(self, control):
+        info = json.loads(told(control, "hornero info --json"))
+        assert info["memory"]["hypervisor_bytes"] <= 3 << 20
+
+    def test_vmx_is_hidden(self, control):
+        assert not re.search(r"\bvmx\b", told(control, "cat /proc/cpuinfo"))
+
+    def test_cpu_goes_and_comes_back(self, control):
+        online = "/sys/devices/system/cpu/cpu1/online"
+        for _ in range(3):
+            assert told(control, f"echo 0 >{online}; nproc") == "1\n"
+            assert told(control, f"echo 1 >{online}; nproc") == "2\n"
+        assert told(control, "taskset 2 grep -c . /proc/self/status").strip().isdigit()
+
+    def test_only_known_exits_under_load(self, control):
+        def exits():
+            return json.loads(told(control, "hornero stats --json"))
+
+        before = exits()
+        told(control, "dd if=/dev/zero of=/tmp/x bs=1M count=8 2>/dev/null; sha256sum /tmp/x; rm /tmp/x")
+        assert exits() != before  # the statistics live: the commands' own CPUIDs are in them
+
+    def test_suspend_is_refused(self, control):
+        run = control.ssh("echo mem >/sys/power/state")
+        assert run.returncode != 0
+
+    def test_file_copy(self, control):
+        data = bytes(range(256)) * 4096
+        run = control.ssh("cat >/tmp/copy && sha256sum </tmp/copy", input=data, text=False,
+                          stdin=None)
+        import hashlib
+        assert run.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
+
+
+def test_reboot_comes_up_again(machine):
+    started = boot(machine, cpus=2)
+    said = len(started.serial().replace("\r", ""))
+    started.ssh("reboot")
+    started.wait(READY, BOOT_SECONDS, start=said)
+    assert "2" == told(started, "nproc").strip()
+
+
+@pytest.mark.parametrize("iso_as,firmware", [("disk", "bios"), ("cdrom", "uefi")])
+def test_other_ways_to_boot(machine, iso_as, firmware):
+    started = boot(machine, iso_as=iso_as, firmware=firmware)
+    info = json.loads(told(started, "hornero info --json"))
+    assert info["features"]["efi"] == (firmware == "uefi")
+
+
+def test_odd_command_line_is_named_and_survived(machine):
+    started = machine(cmdline="frobnicate=1 loglevel=loud control_mem=lots")
+    started.wait(r"command line: 'frobnicate=1' .*ignored", 120)
+    started.wait(r"command line: 'loglevel=loud' .*default 'info' is used", 10)
+    started.wait(r"command line: 'control_mem=lots' ", 10)
+    started.wait(r"virt: starting the control domain", 60)
+
+
+def test_maxcpus(machine):
+    started = boot(machine, cpus=2, cmdline="maxcpus=1")
+    assert told(started, "nproc").strip() == "1"
+    assert json.loads(told(started, "hornero info --json"))["cpus"] == 1
