@@ -192,13 +192,14 @@ static enum gwalk_result descend(const struct gwalk_cpu *cpu, const struct gwalk
 }
 
 /* Protection keys judge data accesses to user pages alone. */
-static bool key_forbids(const struct gwalk_cpu *cpu, const struct walk *w, unsigned int access)
+static bool key_forbids(const struct gwalk_cpu *cpu, const struct gwalk_ops *ops, void *context,
+			const struct walk *w, unsigned int access)
 {
-	unsigned int key = w->entry[w->levels - 1] >> 59 & 15;
-	unsigned int rights = cpu->pkru >> (2 * key) & 3;
+	unsigned int key = w->entry[w->levels - 1] >> 59 & 15, rights;
 
 	if (!(cpu->cr4 & CR4_PKE) || w->format < FORMAT_4_LEVEL || access & GWALK_FETCH)
 		return false;
+	rights = ops->pkru(context) >> (2 * key) & 3;
 	if (rights & PKRU_AD)
 		return true;
 	return rights & PKRU_WD && access & GWALK_WRITE &&
@@ -206,7 +207,8 @@ static bool key_forbids(const struct gwalk_cpu *cpu, const struct walk *w, unsig
 }
 
 /* The error code of a violation of rights, or 0. */
-static uint32_t judge(const struct gwalk_cpu *cpu, const struct walk *w, unsigned int access)
+static uint32_t judge(const struct gwalk_cpu *cpu, const struct gwalk_ops *ops, void *context,
+		      const struct walk *w, unsigned int access)
 {
 	bool user = is_user(cpu, access), ok = true;
 	bool user_page = w->all & ENTRY_US, writable = w->all & ENTRY_RW;
@@ -223,7 +225,7 @@ static uint32_t judge(const struct gwalk_cpu *cpu, const struct walk *w, unsigne
 	}
 	if (access & GWALK_WRITE && !writable && (user || cpu->cr0 & CR0_WP))
 		ok = false;
-	if (user_page && key_forbids(cpu, w, access))
+	if (user_page && key_forbids(cpu, ops, context, w, access))
 		return ERROR_P | ERROR_PK;
 	return ok ? 0 : ERROR_P;
 }
@@ -271,7 +273,7 @@ enum gwalk_result gwalk(const struct gwalk_cpu *cpu, const struct gwalk_ops *ops
 		result = descend(cpu, ops, context, linear, access, &w, fault);
 		if (result)
 			return result;
-		error = judge(cpu, &w, access);
+		error = judge(cpu, ops, context, &w, access);
 		if (error)
 			return page_fault(cpu, linear, access, error, fault);
 		result = mark_used(ops, context, &w, access & GWALK_WRITE);

@@ -20,7 +20,6 @@
 struct gwalk_cpu {
 	uint64_t cr0, cr3, cr4, efer;
 	uint64_t pdpte[4];     /* PAE paging alone: as the CPU loaded them with CR3 */
-	uint32_t pkru;	       /* counts with CR4.PKE */
 	uint8_t physical_bits; /* the guest's CPUID 80000008h EAX[7:0]; below 32 counts as 32 */
 	uint8_t cpl;
 	bool ac;	     /* RFLAGS.AC */
@@ -40,11 +39,13 @@ enum gwalk_update {
 	GWALK_READ_ONLY, /* no memory, or not to be written */
 };
 
-/* Access to guest-physical memory; entries are 4 or 8 bytes and aligned. */
 struct gwalk_ops {
+	/* Guest-physical memory; entries are 4 or 8 bytes and aligned. */
 	bool (*read)(void *context, uint64_t gpa, uint64_t *entry, unsigned int bytes);
 	enum gwalk_update (*update)(void *context, uint64_t gpa, uint64_t old_entry,
 				    uint64_t new_entry, unsigned int bytes);
+	/* The guest's PKRU: costly to have, so asked for only where it decides. */
+	uint32_t (*pkru)(void *context);
 };
 
 enum gwalk_result {

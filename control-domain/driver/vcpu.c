@@ -166,6 +166,7 @@ static struct vcpu *vcpu_alloc(struct vm *vm, u32 id)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	vcpu->running_on = -1;
+	vcpu->physical_bits = DEFAULT_PHYSICAL_BITS;
 	mutex_init(&vcpu->lock);
 	rcuwait_init(&vcpu->wait);
 	vcpu->run = vmalloc_user(VCPU_RUN_PAGES * PAGE_SIZE);

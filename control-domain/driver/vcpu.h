@@ -54,7 +54,12 @@ struct vcpu {
 
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 cpuid_count;
+	u8 physical_bits; /* what the page walker wants to know of it */
+	bool gigabyte_pages;
 };
+
+/* Of a CPU without a CPUID leaf that says so (SDM 3A "Enumeration of Paging Features by CPUID"). */
+#define DEFAULT_PHYSICAL_BITS 36
 
 /* Results of the parts of KVM_RUN: an errno negated, or one of these. */
 enum vcpu_next { VCPU_TO_USER = 0, VCPU_AGAIN = 1 };

@@ -86,6 +86,21 @@ static long tell_hypervisor(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *en
 	return result < 0 ? hv_to_errno(result) : 0;
 }
 
+/* Looked up once: the page walker needs these for each instruction that it fetches. */
+static void remember_paging(struct vcpu *vcpu)
+{
+	u32 i;
+
+	vcpu->physical_bits = DEFAULT_PHYSICAL_BITS;
+	vcpu->gigabyte_pages = false;
+	for (i = 0; i < vcpu->cpuid_count; i++) {
+		if (vcpu->cpuid[i].function == 0x80000001)
+			vcpu->gigabyte_pages = vcpu->cpuid[i].edx >> 26 & 1;
+		if (vcpu->cpuid[i].function == 0x80000008)
+			vcpu->physical_bits = vcpu->cpuid[i].eax & 0xff;
+	}
+}
+
 long vcpu_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user)
 {
 	struct kvm_cpuid_entry2 *entries;
@@ -107,6 +122,7 @@ long vcpu_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user)
 	kvfree(vcpu->cpuid);
 	vcpu->cpuid = entries;
 	vcpu->cpuid_count = count;
+	remember_paging(vcpu);
 	return 0;
 }
 

@@ -67,28 +67,6 @@ fault:
 	return GWALK_READ_ONLY;
 }
 
-static const struct gwalk_ops walk_ops = {.read = read_entry, .update = update_entry};
-
-static u8 physical_bits(const struct vcpu *vcpu)
-{
-	u32 i;
-
-	for (i = 0; i < vcpu->cpuid_count; i++)
-		if (vcpu->cpuid[i].function == 0x80000008)
-			return vcpu->cpuid[i].eax & 0xff;
-	return 36;
-}
-
-static bool gigabyte_pages(const struct vcpu *vcpu)
-{
-	u32 i;
-
-	for (i = 0; i < vcpu->cpuid_count; i++)
-		if (vcpu->cpuid[i].function == 0x80000001)
-			return vcpu->cpuid[i].edx >> 26 & 1;
-	return false;
-}
-
 /* PKRU's place in a standard XSAVE image (SDM 1 "Extended Region of an XSAVE Area"). */
 static u32 pkru_offset(void)
 {
@@ -98,11 +76,27 @@ static u32 pkru_offset(void)
 	return min_t(u32, ebx, sizeof_field(struct hv_vcpu_page, xsave) - sizeof(u32));
 }
 
+static u32 read_pkru(void *context)
+{
+	struct vcpu *vcpu = context;
+	u32 pkru;
+
+	if (vcpu_fetch(vcpu, HV_GROUP_FPU))
+		return U32_MAX; /* no access by any key */
+	memcpy(&pkru, vcpu->page->xsave + pkru_offset(), sizeof(pkru));
+	return pkru;
+}
+
+static const struct gwalk_ops walk_ops = {
+	.read = read_entry,
+	.update = update_entry,
+	.pkru = read_pkru,
+};
+
 /* What the vCPU page does not hold is fetched only where the paging mode makes it count. */
 static int load_walker(struct vcpu *vcpu, struct gwalk_cpu *walk)
 {
 	const struct hv_vcpu_page *page = vcpu->page;
-	u32 groups = 0;
 	int err;
 
 	*walk = (struct gwalk_cpu){
@@ -110,22 +104,17 @@ static int load_walker(struct vcpu *vcpu, struct gwalk_cpu *walk)
 		.cr3 = page->insn.cr3,
 		.cr4 = page->insn.cr4,
 		.efer = page->insn.efer,
-		.physical_bits = physical_bits(vcpu),
+		.physical_bits = vcpu->physical_bits,
 		.cpl = RIGHTS_DPL(page->insn.ss_access),
 		.ac = page->rflags & X86_EFLAGS_AC,
-		.gigabyte_pages = gigabyte_pages(vcpu),
+		.gigabyte_pages = vcpu->gigabyte_pages,
 	};
-	if (walk->cr0 & X86_CR0_PG && walk->cr4 & X86_CR4_PAE && !(walk->efer & EFER_LMA))
-		groups |= HV_GROUP_SREGS;
-	if (walk->cr4 & X86_CR4_PKE)
-		groups |= HV_GROUP_FPU;
-	err = groups ? vcpu_fetch(vcpu, groups) : 0;
-	if (err)
-		return err;
-	memcpy(walk->pdpte, page->sregs.pdpte, sizeof(walk->pdpte));
-	if (groups & HV_GROUP_FPU)
-		memcpy(&walk->pkru, page->xsave + pkru_offset(), sizeof(walk->pkru));
-	return 0;
+	if (!(walk->cr0 & X86_CR0_PG) || !(walk->cr4 & X86_CR4_PAE) || walk->efer & EFER_LMA)
+		return 0;
+	err = vcpu_fetch(vcpu, HV_GROUP_SREGS);
+	if (!err)
+		memcpy(walk->pdpte, page->sregs.pdpte, sizeof(walk->pdpte));
+	return err;
 }
 
 static bool walk(struct vcpu *vcpu, u64 linear, unsigned int access, u64 *gpa,

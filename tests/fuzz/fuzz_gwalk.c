@@ -59,7 +59,14 @@ static enum gwalk_update update_entry(void *context, uint64_t gpa, uint64_t old_
 	return w->in.choices & 8 && gpa >> 20 & 1 ? GWALK_READ_ONLY : GWALK_UPDATED;
 }
 
-static const struct gwalk_ops ops = {read_entry, update_entry};
+static uint32_t pkru(void *context)
+{
+	struct world *w = context;
+
+	return w->in.pkru;
+}
+
+static const struct gwalk_ops ops = {read_entry, update_entry, pkru};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -77,7 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		.cr4 = w.in.cr4,
 		.efer = w.in.efer,
 		.pdpte = {w.in.pdpte[0], w.in.pdpte[1], w.in.pdpte[2], w.in.pdpte[3]},
-		.pkru = w.in.pkru,
 		.physical_bits = w.in.physical_bits,
 		.cpl = w.in.cpl & 3,
 		.ac = w.in.choices & 1,

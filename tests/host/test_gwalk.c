@@ -41,6 +41,7 @@ enum format { BITS_32, PAE, LEVELS_4, LEVELS_5 };
 
 struct guest {
 	struct gwalk_cpu cpu;
+	uint32_t pkru;
 	uint8_t ram[RAM];
 	uint64_t read_only; /* table that cannot be written */
 	uint64_t change_to; /* what another CPU stores into an entry before our update, if not 0 */
@@ -83,7 +84,14 @@ static enum gwalk_update guest_update(void *context, uint64_t gpa, uint64_t old_
 	return GWALK_UPDATED;
 }
 
-static const struct gwalk_ops guest_ops = {guest_read, guest_update};
+static uint32_t guest_pkru(void *context)
+{
+	struct guest *g = context;
+
+	return g->pkru;
+}
+
+static const struct gwalk_ops guest_ops = {guest_read, guest_update, guest_pkru};
 
 static const unsigned int levels_of[] = {2, 2, 4, 5};
 
@@ -358,8 +366,8 @@ static void check_rights(unsigned int n, unsigned int access)
 	g.cpu.cr0 |= r.wp ? CR0_WP : 0;
 	g.cpu.cr4 |= (r.smep ? CR4_SMEP : 0) | (r.smap ? CR4_SMAP : 0) | (r.pke ? CR4_PKE : 0);
 	g.cpu.efer |= EFER_NXE;
-	g.cpu.pkru = ~(3u << (2 * key)) & 0x55555555;
-	g.cpu.pkru |= (r.key_ad | r.key_wd << 1) << (2 * key);
+	g.pkru = ~(3u << (2 * key)) & 0x55555555;
+	g.pkru |= (r.key_ad | r.key_wd << 1) << (2 * key);
 	g.cpu.ac = r.ac;
 	g.cpu.cpl = r.supervisor && !r.implicit ? 0 : 3;
 
@@ -391,13 +399,13 @@ TEST(formats_without_keys_and_nx)
 	guest_init(&g, BITS_32);
 	g.cpu.cr4 |= CR4_PKE;
 	g.cpu.efer |= EFER_NXE;
-	g.cpu.pkru = ~0u;
+	g.pkru = ~0u;
 	g.cpu.cpl = 3;
 	map(&g, BITS_32, 1, 0xc0000000, 0x9000 | P | US);
 	check_maps(&g, 0xc0000000, 0x9000);
 	guest_init(&g, PAE);
 	g.cpu.cr4 |= CR4_PKE;
-	g.cpu.pkru = ~0u;
+	g.pkru = ~0u;
 	g.cpu.cpl = 3;
 	map(&g, PAE, 1, 0xc0000000, 0x9000 | P | US);
 	check_maps(&g, 0xc0000000, 0x9000);
