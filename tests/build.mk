@@ -75,3 +75,5 @@ coverage: test-host ## what the host tests execute, line by line, to $(BUILD)/co
 run: deps ## boot in the best emulator present and log into the control domain
 	$(BUILD_ALL) all bochs
 	BUILD=$(BUILD) tests/try
+
+include tests/kvm/build.mk

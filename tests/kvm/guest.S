@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The guests of check.c: 32-bit code without paging, copied to CODE (10000h) and started at one of the
+ * labels with flat segments. Interrupt handlers count at 3000h + 4 * vector and end the interrupt in
+ * the local APIC, where there is one to end. A guest reports by OUT to port 80h and rests by HLT.
+ */
+#define COUNTERS 0x3000
+#define APIC     0xfee00000
+#define DEVICE   0xc0000000
+
+	.section .rodata
+	.code32
+	.globl guest_start, guest_end
+guest_start:
+
+	/* OUT of three widths, IN merged into EAX */
+	.globl guest_ports
+guest_ports:
+	movl $0x12345678, %eax
+	movw $0x3f8, %dx
+	outb %al, %dx
+	outw %ax, %dx
+	outl %eax, %dx
+	inb %dx, %al
+	movl %eax, %esi
+	inw %dx, %ax
+	movl %eax, %edi
+	inl %dx, %eax
+	hlt
+
+	/* reads and writes of device memory, one that reads, changes and writes */
+	.globl guest_mmio
+guest_mmio:
+	movl $DEVICE, %ebx
+	movl $0xa1b2c3d4, (%ebx)
+	movb 5(%ebx), %al
+	movzwl 6(%ebx), %ecx
+	orl $0xf0, 8(%ebx)
+	pushfl
+	popl %esi
+	hlt
+
+	/* strings to and from a port, and to device memory */
+	.globl guest_strings
+guest_strings:
+	cld
+	movw $0x80, %dx
+	movl $message, %esi
+	subl $guest_start, %esi
+	addl $0x10000, %esi
+	movl $5, %ecx
+	rep outsb
+	movl $0x5000, %edi
+	movl $3, %ecx
+	rep insl
+	movl $0x5000, %esi
+	movl $DEVICE + 0x100, %edi
+	movl $2, %ecx
+	rep movsl
+	hlt
+message:
+	.ascii "hello"
+
+	/* takes interrupts in HLT alone, for ever; reports 0, then how many HLTs ended */
+	.globl guest_idle
+guest_idle:
+	xorl %ecx, %ecx
+	movl $0x1ff, APIC + 0xf0
+	xorl %eax, %eax
+	outb %al, $0x80
+1:	sti
+	hlt
+	cli
+	incl %ecx
+	movl %ecx, %eax
+	outb %al, $0x80
+	jmp 1b
+
+	/* spins with interrupts off */
+	.globl guest_spin
+guest_spin:
+	cli
+1:	pause
+	jmp 1b
+
+	/* writes to 400000h until told otherwise at 4000h; says so at port 80h */
+	.globl guest_writer
+guest_writer:
+	incl 0x400000
+	cmpl $0, 0x4000
+	je guest_writer
+	outb %al, $0x80
+	hlt
+
+	/* doorbells: memory, port */
+	.globl guest_doorbells
+guest_doorbells:
+	movl $7, DEVICE + 0x40
+	movl $8, DEVICE + 0x40
+	movb $1, %al
+	outb %al, $0x70
+	outb %al, $0x80
+	hlt
+
+	/* no way to deliver a fault, and none to deliver that */
+	.globl guest_shutdown
+guest_shutdown:
+	lidt nothing - guest_start + 0x10000
+	ud2
+nothing:
+	.word 0
+	.long 0
+
+	/* arms the TSC deadline EDI million ticks ahead, at vector 41h, and rests */
+	.globl guest_deadline
+guest_deadline:
+	movl $0x1ff, APIC + 0xf0
+	movl $0x40041, APIC + 0x320
+	rdtsc
+	addl %edi, %eax
+	adcl $0, %edx
+	movl $0x6e0, %ecx
+	wrmsr
+	sti
+	hlt
+	movb $0x41, %al
+	outb %al, $0x80
+	hlt
+
+	/* starts processor 1 at 8000h, waits for it */
+	.globl guest_starts_another
+guest_starts_another:
+	movl $0x1ff, APIC + 0xf0
+	movl $1 << 24, APIC + 0x310
+	movl $0x4500, APIC + 0x300
+	movl $1 << 24, APIC + 0x310
+	movl $0x4608, APIC + 0x300
+1:	pause
+	cmpl $0x5a, 0x4000
+	jne 1b
+	movb $0x5a, %al
+	outb %al, $0x80
+	hlt
+	.code16
+	.globl guest_another
+guest_another:
+	xorw %ax, %ax
+	movw %ax, %ds
+	movl $0x5a, 0x4000
+1:	hlt
+	jmp 1b
+	.code32
+
+	/* interrupt handlers, 32 bytes apart, for vectors 40h to 43h, and NMI */
+	.balign 32
+	.globl guest_handlers
+guest_handlers:
+	.irp vector, 0x40, 0x41, 0x42, 0x43
+	incl COUNTERS + 4 * \vector
+	movl $0, APIC + 0xb0
+	iret
+	.balign 32
+	.endr
+	.globl guest_nmi
+guest_nmi:
+	incl COUNTERS + 4 * 2
+	iret
+guest_end:
+	.section .note.GNU-stack, "", @progbits
