@@ -11,12 +11,14 @@ LINUX := $(CACHE)/linux
 KERNEL := $(LINUX)/current
 KHEADERS := $(KERNEL)/headers
 CD := $(BUILD)/control-domain
+OPENNTPD := $(CACHE)/openntpd
 CD_FILES := /usr/bin/dropbear=/usr/sbin/dropbear /usr/bin/dropbearkey=/usr/bin/dropbearkey \
-	/usr/lib/sftp-server=/usr/lib/openssh/sftp-server
+	/usr/lib/sftp-server=/usr/lib/openssh/sftp-server /usr/bin/ntpd=$(OPENNTPD)/usr/sbin/ntpd
 CD_MODULES := $(CD)/hornero.ko
 
 include $(sort $(wildcard control-domain/*/build.mk))
 
+# initramfs: small, for tests and rescue. initramfs-full: every network card and disk controller.
 control-domain: $(CD)/vmlinuz $(CD)/initramfs ## the control domain's kernel and initramfs
 all: control-domain
 
@@ -32,10 +34,20 @@ $(CD)/vmlinuz: $(KERNEL)/vmlinuz
 	@mkdir -p $(@D)
 	cp $< $@
 
-$(CD)/initramfs: $(KERNEL)/vmlinuz control-domain/image/mkinitramfs \
-		control-domain/image/modules.test $(shell find control-domain/image/root -type f) \
-		$(foreach f,$(CD_FILES),$(lastword $(subst =, ,$(f)))) $(CD_MODULES)
+$(OPENNTPD)/usr/sbin/ntpd:
+	control-domain/image/fetch $(OPENNTPD) openntpd
+
+MKINITRAMFS := control-domain/image/mkinitramfs --kernel $(KERNEL) --root control-domain/image/root \
+	$(addprefix --add ,$(CD_FILES)) $(addprefix --extra-module ,$(CD_MODULES))
+INITRAMFS_PARTS := $(KERNEL)/vmlinuz control-domain/image/mkinitramfs control-domain/image/modules.test \
+	$(shell find control-domain/image/root -type f) \
+	$(foreach f,$(CD_FILES),$(lastword $(subst =, ,$(f)))) $(CD_MODULES)
+
+$(CD)/initramfs: $(INITRAMFS_PARTS)
 	@mkdir -p $(@D)
-	control-domain/image/mkinitramfs --kernel $(KERNEL) --modules control-domain/image/modules.test \
-		--root control-domain/image/root $(addprefix --add ,$(CD_FILES)) \
-		$(addprefix --extra-module ,$(CD_MODULES)) --output $@
+	$(MKINITRAMFS) --modules control-domain/image/modules.test --output $@
+
+$(CD)/initramfs-full: $(INITRAMFS_PARTS) control-domain/image/modules.full
+	@mkdir -p $(@D)
+	$(MKINITRAMFS) --modules control-domain/image/modules.test --modules control-domain/image/modules.full \
+		--output $@

@@ -81,6 +81,7 @@ gateway = 10.0.2.2
 netmask = 255.255.255.0
 dns = 10.0.2.3 not-an-address
 password_hash = {{hash}}
+ntp = 10.0.2.2
 """
 
 
@@ -99,11 +100,13 @@ in_prepared = pytest.mark.xdist_group("prepared")
 
 @in_prepared
 def test_settings_are_applied(prepared):
-    said = prepared.ssh("hostname; ip route; cat /etc/resolv.conf").stdout
+    said = prepared.ssh("hostname; ip route; cat /etc/resolv.conf /run/ntpd.conf; ps").stdout
     assert said.startswith("box-1\n")
     assert "default via 10.0.2.2" in said
     assert "10.0.2.0/24" in said
     assert re.findall(r"nameserver (\S+)", said) == ["10.0.2.3"]
+    assert re.findall(r"^server (\S+)", said, re.MULTILINE) == ["10.0.2.2"]
+    assert "ntpd: ntp engine" in said
 
 
 @in_prepared
