@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What is checked before a VM is made or started: that what it boots is there, that no two VMs
+ * write one disk, that its memory fits. Nothing is touched here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "machines.h"
+#include "vmm/abi/info.h"
+#include "vmm/abi/ioctl.h"
+
+/* What a device model itself takes of this Linux's memory, measured with room to spare. */
+#define PROCESS_BYTES (8 * MIB)
+
+static int check_readable(const char *what, const char *path, struct reason *why)
+{
+	struct stat status;
+
+	if (stat(path, &status))
+		return reason_set(why, "%s %s: %s", what, path,
+				  errno == ENOENT ? "there is no such file" : strerror(errno));
+	if (S_ISDIR(status.st_mode))
+		return reason_set(why, "%s %s is a folder, not a file", what, path);
+	if (access(path, R_OK))
+		return reason_set(why, "%s %s: %s; run vm as root", what, path, strerror(errno));
+	return 0;
+}
+
+static int choose_image(const struct definition *definition, struct boot_choice *choice,
+			struct reason *why)
+{
+	struct image image;
+	char needs[32], has[32];
+
+	if (store_image(definition->image, &image, why))
+		return -1;
+	if (!*image.kernel)
+		return reason_set(
+			why,
+			"image '%s' has no kernel of its own, and booting from a disk's own "
+			"boot entry is not possible yet: set kernel and initrd",
+			definition->image);
+	if (definition->memory_bytes < image.memory_bytes)
+		return reason_set(why, "image '%s' needs %s of memory, and this VM has %s",
+				  definition->image,
+				  units_print_size(image.memory_bytes, needs, sizeof(needs)),
+				  units_print_size(definition->memory_bytes, has, sizeof(has)));
+	strcpy(choice->kernel, image.kernel);
+	strcpy(choice->initrd, image.initrd);
+	if (*image.cmdline)
+		strcpy(choice->cmdline, image.cmdline);
+	return 0;
+}
+
+int machine_boot_choice(const struct definition *definition, struct boot_choice *choice,
+			struct reason *why)
+{
+	memset(choice, 0, sizeof(*choice));
+	strcpy(choice->cmdline, "console=hvc0");
+	if (*definition->image) {
+		if (choose_image(definition, choice, why))
+			return -1;
+	} else if (*definition->kernel) {
+		strcpy(choice->kernel, definition->kernel);
+		strcpy(choice->initrd, definition->initrd);
+	} else {
+		return reason_set(why, "booting from a disk's own boot entry is not possible yet: "
+				       "set kernel and initrd, or image");
+	}
+	if (*definition->cmdline)
+		strcpy(choice->cmdline, definition->cmdline);
+	if (check_readable("kernel", choice->kernel, why))
+		return -1;
+	return *choice->initrd ? check_readable("initrd", choice->initrd, why) : 0;
+}
+
+/* One file by two names is still one file. */
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	if (!strcmp(a, b))
+		return true;
+	if (stat(a, &x) || stat(b, &y))
+		return false;
+	if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
+		return x.st_rdev == y.st_rdev;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static int check_against(const struct definition *mine, const char *other_name,
+			 const struct definition *other, struct reason *why)
+{
+	for (unsigned int i = 0; i < mine->disks; i++)
+		for (unsigned int j = 0; j < other->disks; j++)
+			if (!(mine->disk[i].read_only && other->disk[j].read_only) &&
+			    same_file(mine->disk[i].path, other->disk[j].path))
+				return reason_set(
+					why,
+					"disk %s belongs to VM '%s' too, and two VMs writing "
+					"one disk destroy it: copy it, or give it to both with "
+					"',ro'",
+					mine->disk[i].path, other_name);
+	return 0;
+}
+
+static int check_own_disks(const struct definition *definition, struct reason *why)
+{
+	struct stat status;
+
+	for (unsigned int i = 0; i < definition->disks; i++) {
+		const char *path = definition->disk[i].path;
+
+		if (check_readable("disk", path, why))
+			return -1;
+		if (!definition->disk[i].read_only && access(path, W_OK))
+			return reason_set(why, "disk %s: %s; give it read-only with ',ro'", path,
+					  strerror(errno));
+		if (!stat(path, &status) && S_ISREG(status.st_mode) && status.st_size % 512)
+			return reason_set(why,
+					  "disk %s: its size is not a multiple of 512 bytes; is "
+					  "it a raw image? 'vm image import' converts others",
+					  path);
+		for (unsigned int j = 0; j < i; j++)
+			if (same_file(path, definition->disk[j].path))
+				return reason_set(why, "disk %s is this VM's disk %s as well", path,
+						  definition->disk[j].path);
+	}
+	return 0;
+}
+
+int machine_check_disks(const char *name, const struct definition *definition, bool running_only,
+			struct reason *why)
+{
+	char **names = store_names();
+	struct definition other;
+	struct reason ignored;
+	int failed = 0;
+
+	for (char **at = names; *at && !failed && definition->disks; at++)
+		if (strcmp(*at, name) && (!running_only || runtime_pid(*at)) &&
+		    !store_read(*at, &other, &ignored))
+			failed = check_against(definition, *at, &other, why);
+	store_free_names(names);
+	return failed;
+}
+
+static uint64_t linux_free_memory(void)
+{
+	char line[128];
+	unsigned long long kib = 0;
+	FILE *file = fopen("/proc/meminfo", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib * KIB;
+}
+
+uint64_t machine_free_memory(bool *is_pool)
+{
+	struct hv_info info;
+	int fd = open(HORNERO_DEVICE, O_RDWR | O_CLOEXEC);
+
+	*is_pool = fd >= 0 && !ioctl(fd, HORNERO_INFO, &info);
+	if (fd >= 0)
+		close(fd);
+	return *is_pool ? info.pool_free_bytes : linux_free_memory();
+}
+
+static double mib(uint64_t bytes)
+{
+	return (double)bytes / (double)MIB;
+}
+
+static int check_memory(const char *name, const struct definition *definition, struct reason *why)
+{
+	bool is_pool;
+	uint64_t available = machine_free_memory(&is_pool);
+	uint64_t extra = is_pool ? 0 : PROCESS_BYTES;
+	char room[32];
+
+	if (!available || definition->memory_bytes + extra <= available)
+		return 0;
+	available = available > extra ? (available - extra) / (2 * MIB) * (2 * MIB) : 0;
+	if (available < 16 * MIB)
+		return reason_set(why, "'%s' needs %.1f MiB; free %.1f: stop another VM first",
+				  name, mib(definition->memory_bytes + extra), mib(available));
+	if (is_pool)
+		return reason_set(
+			why,
+			"'%s' needs %.1f MiB of the guest pool; free %.1f: stop another VM, "
+			"or 'vm set %s --memory %s'",
+			name, mib(definition->memory_bytes), mib(available), name,
+			units_print_size(available, room, sizeof(room)));
+	return reason_set(why,
+			  "'%s' needs %.1f MiB = %.1f memory + %.1f device model; free %.1f: stop "
+			  "another VM, or 'vm set %s --memory %s'",
+			  name, mib(definition->memory_bytes + extra),
+			  mib(definition->memory_bytes), mib(extra), mib(available + extra), name,
+			  units_print_size(available, room, sizeof(room)));
+}
+
+int machine_admit(const char *name, const struct definition *definition, struct reason *why)
+{
+	struct boot_choice choice;
+
+	if (machine_boot_choice(definition, &choice, why) || check_own_disks(definition, why) ||
+	    machine_check_disks(name, definition, true, why))
+		return -1;
+	return check_memory(name, definition, why);
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What commands do with a VM as a whole: check it, start it, show it, make it.
+ */
+#pragma once
+
+#include "cli.h"
+#include "definition.h"
+#include "runtime.h"
+#include "store.h"
+
+/** The row of a VM in every command's JSON; tests/vm/test_schema.py fixes its keys. */
+struct json_object *machine_json(const char *name);
+
+/** With --json the row of @name; otherwise the sentence. Returns EXIT_OK. */
+int machine_done(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** The IP address that the NAT network gave to the VM, or "". */
+const char *machine_address(const char *name, const struct definition *definition, char *buffer,
+			    size_t size);
+
+/** The MAC address in effect, as text. */
+const char *machine_mac(const char *name, const struct definition *definition, char text[18]);
+
+/** What is to be booted, after images and defaults. */
+struct boot_choice {
+	char kernel[FILE_NAME_BYTES], initrd[FILE_NAME_BYTES];
+	char cmdline[2400];
+};
+
+/** Find out what @definition boots, and check that it is there. 0, or -1 with @why. */
+int machine_boot_choice(const struct definition *definition, struct boot_choice *choice,
+			struct reason *why);
+
+/**
+ * All that can be checked before anything is touched: files, disks that another VM writes, memory.
+ * 0, or -1 with @why.
+ */
+int machine_admit(const char *name, const struct definition *definition, struct reason *why);
+
+/** Disks only, against all other VMs' definitions; what `create` and `set` check. */
+int machine_check_disks(const char *name, const struct definition *definition, bool running_only,
+			struct reason *why);
+
+/** Free memory for guests, in bytes: the hypervisor's pool, or this Linux's free memory. */
+uint64_t machine_free_memory(bool *is_pool);
+
+/** Start a defined, stopped VM and wait until it runs. An exit code, message printed. */
+int machine_start(const char *name);
+
+/** Wait until its process has ended. 0; -1 after @timeout_ms (negative: never). */
+int machine_wait(const char *name, int timeout_ms);
+
+/** How it ended, as an exit code for `run` and `wait`. */
+int machine_end_code(const char *name);
+
+/** Remove definition, state and, with @disks, the folder of disks. 0, or -1 with @why. */
+int machine_delete(const char *name, bool disks, struct reason *why);
+
+/** Delete VMs of `run --rm` that have ended. */
+void machine_reap(void);
+
+/** Define a VM from the options of `create` and `run`. An exit code. */
+int machine_create(struct cli_call *call, const char *name, const char *image);
+
+/** Make @value of option @key usable as a key's value: paths absolute, sizes to new disks. */
+int machine_option(const char *name, const struct definition_key *key, const char *value,
+		   struct definition *definition, bool make_disk, struct reason *why);
+
+/** Create the disks of @definition that machine_option() announced. 0, or -1 with @why. */
+int machine_make_disks(const char *name, struct reason *why);
+
+/** Attach this terminal to the console. An exit code; *@ended tells whether the VM has ended. */
+int console_attach(const char *name, bool *ended);
+
+/** Network: make what @definition needs; @tap gets the interface's name, or "". */
+int net_prepare(const char *name, const struct definition *definition, char tap[16],
+		struct reason *why);
+
+/** CPU weight, cap and pinning: the cgroup of @name made, and @pid put into it if not 0. */
+int cgroup_apply(const char *name, const struct definition *definition, pid_t pid,
+		 struct reason *why);
+
+/* Commands. */
+int create_main(struct cli_call *call);
+int run_main(struct cli_call *call);
+int start_main(struct cli_call *call);
+int stop_main(struct cli_call *call);
+int kill_main(struct cli_call *call);
+int restart_main(struct cli_call *call);
+int reset_main(struct cli_call *call);
+int pause_main(struct cli_call *call);
+int resume_main(struct cli_call *call);
+int list_main(struct cli_call *call);
+int show_main(struct cli_call *call);
+int set_main(struct cli_call *call);
+int edit_main(struct cli_call *call);
+int rename_main(struct cli_call *call);
+int clone_main(struct cli_call *call);
+int export_main(struct cli_call *call);
+int import_main(struct cli_call *call);
+int delete_main(struct cli_call *call);
+int console_main(struct cli_call *call);
+int ssh_main(struct cli_call *call);
+int logs_main(struct cli_call *call);
+int top_main(struct cli_call *call);
+int autostart_main(struct cli_call *call);
+int wait_main(struct cli_call *call);
+int disk_main(struct cli_call *call);
+int image_main(struct cli_call *call);
+int net_main(struct cli_call *call);

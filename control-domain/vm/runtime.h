@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A started VM: one process, found again by what it left in /run/hornero/vms/NAME/: `process` (its
+ * id and start time, so that a reused id is not taken for it), `control` (its socket; protocol in
+ * ../vmm/README.md) and `log` (what it said, its end included). Nothing else remembers anything.
+ *
+ * Read next: launch.c, which writes these files.
+ */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "vm.h"
+
+enum vm_state { VM_STOPPED, VM_RUNNING, VM_PAUSED };
+
+/* How a VM ended; the exit statuses of the device model. */
+enum vm_end {
+	END_NONE = -1, /* it was never started, or runs */
+	END_POWERED_OFF = 0,
+	END_REFUSED = 1,
+	END_HOST_FAILED = 2,
+	END_CRASHED = 3,
+	END_KILLED = 4,
+};
+
+struct runtime {
+	enum vm_state state;
+	bool answers; /* its control socket does */
+	pid_t pid;    /* 0 if stopped */
+	uint64_t uptime_s;
+	char why[256]; /* of the pause, or of the last end; may be empty */
+	enum vm_end end;
+};
+
+extern const char *const vm_state_names[];
+
+/** A file of a started VM, such as "log". */
+const char *runtime_path(char buffer[FILE_NAME_BYTES], const char *name, const char *file);
+
+/** How things are. Never fails: what cannot be read counts as stopped. */
+void runtime_read(const char *name, struct runtime *runtime);
+
+/** The process of a started VM, or 0. Asks only the kernel. */
+pid_t runtime_pid(const char *name);
+
+/** Write `process` for @pid. 0, or -1 with @why. */
+int runtime_record(const char *name, pid_t pid, struct reason *why);
+
+/** Start time of a process since boot, in clock ticks; 0 if there is none. */
+uint64_t runtime_start_ticks(pid_t pid);
+
+/** A descriptor that becomes readable when the VM's process has ended; -1 if it has already. */
+int runtime_watch(const char *name);
+
+/** Connect to the control socket: a descriptor, or -1 with @why. */
+int control_connect(const char *name, struct reason *why);
+
+/**
+ * Send {"command": @command} with the keys of @more added (consumed; may be NULL) and read one
+ * answer. The answer (to be put) or NULL with @why; an answer with "ok": false counts as failed.
+ */
+struct json_object *control_ask(int fd, const char *command, struct json_object *more,
+				struct reason *why);
+
+/** Connect, ask, close. 0, or -1 with @why. */
+int control_tell(const char *name, const char *command, struct reason *why);
+
+/** The last sentence of @name's log with "ended: " or "error: " in it, without these words. */
+bool log_last_end(const char *name, char *text, size_t size, enum vm_end *end);
+
+/** Append a line of ours to the log, as the device model would. */
+void log_append(const char *name, const char *text);

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""A VM's life by the `vm` command: made, started, watched, stopped, taken away."""
+
+import os
+import pathlib
+import pty
+import select
+import signal
+import subprocess
+
+from vm.conftest import FAKE, VM
+
+
+def test_three_commands(vm):
+    assert "vm run demo" in vm.ok("list").out
+    run = vm.ok("run", "demo", stdin="echo hi\npoweroff\n")
+    assert "Ctrl-]" in run.err and "power-off by guest" in run.err
+    assert "guest of 512M with 1 CPUs" in run.out
+    assert vm.state("demo") == "stopped"
+
+
+def test_create_start_stop_delete(vm):
+    vm.ok("create", "web", "--image", "demo", "-m", "1G", "-c", "2", "-d", "10M", "-n", "none")
+    disk = vm.root / "var/lib/hornero/vms/web/disk0.raw"
+    assert disk.stat().st_size == 10 << 20 and disk.stat().st_blocks == 0
+    vm.ok("start", "web")
+    row = vm.rows()["web"]
+    assert row["state"] == "running" and row["memory_bytes"] == 1 << 30 and row["cpus"] == 2
+    arguments = pathlib.Path(f"/proc/{row['pid']}/cmdline").read_text()
+    assert f"--disk\0path={disk}" in arguments and "console=hvc0 quiet" in arguments
+    vm.ok("stop", "web")
+    assert vm.rows()["web"]["why"] == "power-off by guest"
+    assert f"stay in {disk.parent}" in vm.ok("delete", "web", "--yes").out
+    assert disk.exists() and vm.rows() == {}
+
+
+def test_delete_with_disks(vm):
+    vm.ok("create", "web", "--image", "demo", "-d", "10M")
+    vm.ok("rm", "web", "--yes", "--disks")
+    assert not (vm.root / "var/lib/hornero/vms/web").exists()
+
+
+def test_a_failed_create_leaves_nothing(vm):
+    def tree():
+        return sorted(str(path) for path in vm.root.rglob("*") if "run/" not in str(path))
+    before = tree()
+    assert vm.run("create", "web", "--image", "no", "-d", "10M").code == 1
+    assert vm.run("create", "web", "--image", "demo", "-d", "10M", "-m", "1").code == 2
+    assert vm.run("run", "web", "--image", "demo", "--cmdline", "fake=refuse").code == 1
+    assert [path for path in tree() if not os.path.isdir(path)] == \
+           [path for path in before if not os.path.isdir(path)]
+
+
+def test_run_attaches_to_what_runs(vm):
+    vm.ok("run", "demo", "--detach")
+    pid = vm.rows()["demo"]["pid"]
+    again = vm.ok("run", "demo", stdin="\x1d")
+    assert "detached; demo runs on" in again.err
+    assert vm.rows()["demo"]["pid"] == pid
+
+
+def test_rm_discards_at_the_end(vm):
+    vm.ok("run", "demo", "--rm", "-d", "10M", stdin="poweroff\n")
+    assert vm.rows() == {} and not vm.conf("demo").exists()
+    assert not (vm.root / "var/lib/hornero/vms/demo").exists()
+
+
+def test_rm_discards_after_detaching(vm):
+    vm.ok("run", "demo", "--rm", stdin="\x1d")
+    assert vm.state("demo") == "running"
+    vm.ok("stop", "demo")
+    assert vm.rows() == {} and not vm.conf("demo").exists()
+
+
+def test_exit_codes_of_run_tell_the_end(vm):
+    crashed = vm.run("run", "demo", "--cmdline", "fake=crash", stdin="x")
+    assert crashed.code == 6 and "triple fault at RIP 0xfff0" in crashed.err
+
+
+def test_stop_leaves_a_deaf_guest_running(vm):
+    vm.ok("run", "demo", "--cmdline", "fake=deaf", "--detach")
+    result = vm.run("stop", "demo", "--timeout", "2")
+    assert result.code == 5 and "runs on" in result.err and "--force" in result.err
+    assert vm.state("demo") == "running"
+    vm.ok("stop", "--force", "demo")
+    assert vm.rows()["demo"]["why"] == "killed"
+
+
+def test_kill_a_device_model_that_does_not_answer(vm):
+    vm.ok("run", "demo", "--detach")
+    pid = vm.rows()["demo"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    vm.ok("kill", "demo")
+    assert vm.rows()["demo"]["state"] == "stopped" and "killed" in vm.rows()["demo"]["why"]
+
+
+def test_a_process_that_vanishes_is_told(vm):
+    vm.ok("run", "demo", "--detach")
+    pid = vm.rows()["demo"]["pid"]
+    watch = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    select.select([watch], [], [], 10)
+    os.close(watch)
+    assert vm.state("demo") == "stopped"
+    assert "without a word" in vm.rows()["demo"]["why"]
+    vm.ok("start", "demo")  # a stale socket is no obstacle
+
+
+def test_a_reused_process_id_is_not_taken_for_the_vm(vm):
+    vm.ok("run", "demo", "--detach")
+    vm.ok("kill", "demo")
+    (vm.root / "run/hornero/vms/demo/process").write_text(f"{os.getpid()} 1\n")
+    assert vm.state("demo") == "stopped"
+
+
+def test_two_vms_do_not_share_a_disk(vm):
+    vm.ok("create", "a", "--image", "demo", "-d", "10M")
+    disk = vm.root / "var/lib/hornero/vms/a/disk0.raw"
+    (vm.root / "link.raw").hardlink_to(disk)
+    refused = vm.run("create", "b", "--image", "demo", "-d", vm.root / "link.raw")
+    assert refused.code == 1 and "belongs to VM 'a' too" in refused.err
+    assert not vm.conf("b").exists()
+    vm.ok("create", "c", "--image", "demo", "-n", "none")
+
+
+def test_device_model_that_does_not_exist(vm):
+    vm.ok("create", "web", "--image", "demo")
+    vm.env["HORNERO_VMM"] = "/nonexistent/vmm"
+    result = vm.run("start", "web")
+    assert result.code == 1 and "/nonexistent/vmm: No such file" in result.err
+
+
+def test_broken_definition_shows_in_list_and_does_not_break_it(vm):
+    vm.ok("create", "good", "--image", "demo")
+    vm.conf("bad").write_text("version = 1\nimage = demo\ncpu = 2\n")
+    rows = vm.rows()
+    assert rows["good"]["state"] == "stopped" and rows["bad"]["state"] == "broken"
+    assert "bad.conf:3" in rows["bad"]["why"] and "did you mean 'cpus'" in rows["bad"]["why"]
+    assert "bad.conf:3" in vm.ok("list").out
+    started = vm.run("start", "bad")
+    assert started.code == 1 and "bad.conf:3" in started.err and "vm edit bad" in started.err
+
+
+def test_second_viewer_and_scrollback(vm):
+    vm.ok("run", "demo", "--detach", "--cmdline", "fake=flood=500")
+    first = vm.ok("console", "demo", stdin="typed by the first\n\x1d").out
+    assert "guest of 512M" in first and "line 499 of the flood" in first
+    dumped = vm.ok("console", "demo", "--dump").out
+    assert dumped.count("of the flood") == 500 and "typed by the first" in dumped
+
+
+def test_terminal_raw_mode_size_and_back(vm):
+    vm.ok("run", "demo", "--detach")
+    main, side = pty.openpty()
+    import fcntl
+    import struct
+    import termios
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
+    before = termios.tcgetattr(side)
+    with subprocess.Popen([VM, "console", "demo"], env=vm.env, stdin=side, stdout=side,
+                          stderr=side, start_new_session=True) as viewer:
+        seen = b""
+        while b"[window 101x33]" not in seen:
+            seen += os.read(main, 4096)
+        assert b"guest of 512M with 1 CPUs\r\n" in seen
+        assert termios.tcgetattr(side) != before
+        os.write(main, b"\x03\x1d")
+        while b"detached" not in seen:
+            seen += os.read(main, 4096)
+        assert viewer.wait(10) == 0
+    assert termios.tcgetattr(side) == before
+    assert vm.state("demo") == "running"
+
+
+def test_names_are_found_from_another_shell(vm):
+    """Nothing but files: a second process with another working directory sees the same."""
+    vm.ok("run", "demo", "--detach")
+    seen = subprocess.run([VM, "list", "-q"], env={"HORNERO_ROOT": str(vm.root)}, cwd="/",
+                          capture_output=True, text=True, timeout=30, check=True)
+    assert seen.stdout == "demo\n"
+
+
+def test_the_fake_is_what_the_device_model_documents():
+    help_text = (FAKE.parents[2] / "control-domain/vmm/config.c").read_text()
+    for option in ("name", "memory", "cpus", "kernel", "initrd", "cmdline", "disk", "net",
+                   "control"):
+        assert f'{{"{option}", required_argument' in help_text
