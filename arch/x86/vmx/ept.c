@@ -405,8 +405,7 @@ void *ept_freed_pop(const struct ept *e, struct ept_freed *freed)
 
 	if (!freed->count)
 		return NULL;
-	if (--freed->count)
-		freed->first = table_of(e, table[0]);
+	freed->first = --freed->count ? table_of(e, table[0]) : NULL;
 	return table;
 }
 
