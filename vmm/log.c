@@ -18,7 +18,7 @@
 #include <x86/percpu.h>
 
 #define SLOT_TEXT    107
-#define EARLY_SLOTS  32
+#define EARLY_SLOTS  128
 #define MAX_LINE     240
 #define MAX_CONSOLES 3
 #define LIMIT_BURST  5
