@@ -3,7 +3,7 @@
 
 HORNERO_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -Ivmm
 HORNERO_SOURCES := $(addprefix control-domain/hornero/,main.c hypervisor.c info.c log.c stats.c \
-	settings.c settings_parse.c)
+	report.c settings.c settings_parse.c)
 HORNERO_OBJECTS := $(HORNERO_SOURCES:control-domain/hornero/%.c=$(CD)/hornero/%.o)
 
 $(CD)/hornero/%.o: control-domain/hornero/%.c control-domain/hornero/build.mk
@@ -18,4 +18,5 @@ $(CD)/hornero/link: $(CD)/hornero/link.o
 
 -include $(HORNERO_OBJECTS:.o=.d) $(CD)/hornero/link.d
 
-CD_FILES += /usr/bin/hornero=$(CD)/hornero/hornero /usr/lib/hornero/link=$(CD)/hornero/link
+CD_FILES += /usr/bin/hornero=$(CD)/hornero/hornero /usr/lib/hornero/link=$(CD)/hornero/link \
+	/usr/lib/hornero/report=control-domain/hornero/report

@@ -39,6 +39,7 @@ void print_json(FILE *out, struct json_object *object);
 int info_main(int argc, char **argv);
 int log_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
+int report_main(int argc, char **argv);
 int settings_main(int argc, char **argv);
 
 /** Lay out @info for people. */

@@ -203,7 +203,9 @@ static void parse_line(struct parser *p, char *line, unsigned int *seen)
 		return;
 	equals = strchr(line, '=');
 	if (!equals) {
-		mistake(p, "'%s' is no setting: write 'key = value'", line);
+		/* the first word only: the rest may be a secret */
+		mistake(p, "'%.*s' is no setting: write 'key = value'", (int)strcspn(line, " \t"),
+			line);
 		return;
 	}
 	*equals = '\0';

@@ -89,6 +89,8 @@ TEST(password_must_be_a_hash_and_is_not_repeated)
 	CHECK(refuses("password_hash = $6$salt$'; reboot; '012345678901234567890123456789", 1,
 		      "hash"));
 	CHECK(!got.password_hash[0]);
+	CHECK(refuses("password_hash topsecret", 1, "key = value"));
+	CHECK(!strstr(said, "topsecret"));
 }
 
 TEST(gateway_wants_a_fixed_address)

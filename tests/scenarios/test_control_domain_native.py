@@ -178,6 +178,18 @@ def test_hornero_says_that_there_is_no_hypervisor(prepared):
     assert prepared.ssh("hornero info --jsn").returncode == 2
 
 
+@in_prepared
+def test_report_is_complete_and_has_no_secrets(prepared):
+    run = prepared.ssh("file=$(hornero report); tar tzf $file; tar xzOf $file")
+    assert run.returncode == 0, run.stderr
+    for part in ("hornero-info.json", "hornero-log--crash.txt", "dmesg.txt", "pci.txt"):
+        assert part in run.stdout
+    assert "host_name = box-1" in run.stdout
+    assert "password_hash = (left out)" in run.stdout
+    assert "$6$" not in run.stdout
+    assert prepared.ssh("cat /root/.ssh/authorized_keys").stdout.split()[1] not in run.stdout
+
+
 # ---- machines without a key
 
 

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# bash completion of hornero(8)
+_hornero()
+{
+	local word=${COMP_WORDS[COMP_CWORD]}
+
+	if [ "$COMP_CWORD" = 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "info log present report settings stats --help" -- "$word")
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+	info) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$word") ;;
+	log) mapfile -t COMPREPLY < <(compgen -W "--crash --follow --json --help" -- "$word") ;;
+	stats) mapfile -t COMPREPLY < <(compgen -W "--interval --json --help" -- "$word") ;;
+	settings)
+		mapfile -t COMPREPLY < <(compgen -W "--shell --help" -- "$word"; compgen -f -- "$word") ;;
+	report) mapfile -t COMPREPLY < <(compgen -W "--help" -- "$word"; compgen -f -- "$word") ;;
+	esac
+}
+complete -F _hornero hornero
