@@ -39,7 +39,7 @@ static const struct {
 	[VLAPIC_EOI / 16] = {WRITE, 0},
 	[VLAPIC_LDR / 16] = {READ | WRITE_X, 0xff000000},
 	[VLAPIC_DFR / 16] = {READ_X | WRITE_X, 0xf0000000},
-	[VLAPIC_SVR / 16] = {BOTH, SVR_ENABLE | 0xff},
+	[VLAPIC_SVR / 16] = {BOTH, SVR_ENABLE | SVR_FOCUS | 0xff},
 	[VLAPIC_ISR / 16] = BIT_ROWS,
 	[VLAPIC_TMR / 16] = BIT_ROWS,
 	[VLAPIC_IRR / 16] = BIT_ROWS,

@@ -8,6 +8,7 @@
 #include <vlapic.h>
 
 #define SVR_ENABLE 0x100u
+#define SVR_FOCUS  0x200u /* focus checking off: kept, without effect */
 #define LVT_MASKED 0x10000u
 
 #define ESR_SEND_VECTOR	   0x20u

@@ -70,7 +70,8 @@ uint32_t vlapic_timer_count(struct vlapic *v, uint64_t now)
 	vlapic_timer(v, now);
 	if (v->deadline == VLAPIC_NEVER || mode_of(v->lvt_timer) == TSC_DEADLINE)
 		return 0;
-	return (uint32_t)min_u64(((v->deadline - now) * v->tsc_den + tick(v) - 1) / tick(v),
+	return (uint32_t)min_u64(((v->deadline - now) * v->tsc_den + v->remainder + tick(v) - 1) /
+					 tick(v),
 				 v->regs[VLAPIC_TIMER_INITIAL / 4]);
 }
 

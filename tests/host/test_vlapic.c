@@ -68,7 +68,7 @@ static const struct {
 	{0x0b0, "wW", 0, 0},
 	{0x0d0, "rwR", 0, 0xff000000},
 	{0x0e0, "rw", 0xffffffff, 0xffffffff},
-	{0x0f0, "rwRW", 0xff, 0x1ff},
+	{0x0f0, "rwRW", 0xff, 0x3ff},
 	{0x280, "rwRW", 0, 0},
 	{0x300, "rwRW", 0, 0xccfff & ~0x1000},
 	{0x310, "rw", 0, 0xff000000},
@@ -731,7 +731,7 @@ TEST(state_from_a_hostile_source)
 	vlapic_set_state(v, state, 0);
 	CHECK_EQ(get(v, VLAPIC_ID), 3u << 24);
 	CHECK_EQ(get(v, VLAPIC_VERSION), 0x50014);
-	CHECK_EQ(get(v, VLAPIC_SVR), 0x1ff);
+	CHECK_EQ(get(v, VLAPIC_SVR), 0x3ff);
 	CHECK_EQ(get(v, VLAPIC_LVT_ERROR), 0x100ff);
 	CHECK_EQ(get(v, VLAPIC_TIMER_DIVIDE), 0xb);
 	CHECK_EQ(get(v, VLAPIC_TPR), 0xff);

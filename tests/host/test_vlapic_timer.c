@@ -151,7 +151,8 @@ TEST(software_disable_silences_the_timer)
 TEST(periodic_without_drift)
 {
 	static const uint32_t ratio[][2] = {
-		{252, 2}, {3, 1}, {8388593, 65537}, {1, 1}, {16777215, 16777213}};
+		{252, 2},	   {3, 1},	 {8388593, 65537}, {1, 1}, {16777215, 16777213},
+		{100000, 1000000}, {1, 16777215}};
 	static const uint32_t initial[] = {1, 7, 1000, 999983, 0xffffffff};
 
 	srand(5);
@@ -210,6 +211,17 @@ TEST(count_in_periodic_mode)
 	now += 500;
 	CHECK(vlapic_timer(&v, now));
 	CHECK_EQ(vlapic_deadline(&v), VLAPIC_NEVER);
+}
+
+TEST(a_timer_faster_than_the_tsc)
+{
+	begin(100, 1000, 0x40); /* ten counts a TSC tick */
+	put(VLAPIC_TIMER_DIVIDE, 11);
+	put(VLAPIC_TIMER_INITIAL, 1007);
+	CHECK_EQ(count(), 1007);
+	now += 1;
+	CHECK_EQ(count(), 997);
+	CHECK_EQ(vlapic_deadline(&v), now + 99);
 }
 
 TEST(divide_changed_under_way)
