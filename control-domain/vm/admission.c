@@ -51,6 +51,7 @@ static int choose_image(const struct definition *definition, struct boot_choice 
 				  definition->image,
 				  units_print_size(image.memory_bytes, needs, sizeof(needs)),
 				  units_print_size(definition->memory_bytes, has, sizeof(has)));
+	choice->takes_keys = image.takes_keys;
 	strcpy(choice->kernel, image.kernel);
 	strcpy(choice->initrd, image.initrd);
 	if (*image.cmdline)

@@ -19,4 +19,4 @@ $(CD)/vm/vm: $(VM_OBJECTS)
 
 -include $(VM_OBJECTS:.o=.d)
 
-CD_FILES += /usr/bin/vm=$(CD)/vm/vm
+CD_FILES += /usr/bin/vm=$(CD)/vm/vm /usr/bin/dbclient=/usr/bin/dbclient

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -249,11 +250,22 @@ static int finish_run(const char *name, bool transient)
 	return code;
 }
 
+/* As if the command had not been typed. */
+static int undo(const char *name, int code)
+{
+	struct reason ignored;
+	pid_t pid = runtime_pid(name);
+
+	if (pid && !kill(pid, SIGKILL))
+		machine_wait(name, -1);
+	machine_delete(name, true, &ignored);
+	return code;
+}
+
 int run_main(struct cli_call *call)
 {
 	const char *name = call->arg[0];
 	bool fresh = !store_exists(name), ended = false;
-	struct reason why;
 	int code;
 
 	if (!fresh && (cli_has_keys(call) || cli_has(call, "rm")))
@@ -266,10 +278,8 @@ int run_main(struct cli_call *call)
 		return code;
 	if (!runtime_pid(name))
 		code = machine_start(name);
-	if (code && fresh)
-		machine_delete(name, true, &why); /* as if the command had not been typed */
 	if (code)
-		return code;
+		return fresh ? undo(name, code) : code;
 	if (cli_has(call, "detach") || say_json)
 		return machine_done(name, "'%s' runs; 'vm console %s' attaches to it", name, name);
 	code = console_attach(name, &ended);

@@ -154,23 +154,24 @@ bool ask(const char *format, ...)
 	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
 }
 
-static void become(const char *const *argv, int error_fd)
+/* Standard output or error goes into the pipe, all else nowhere. */
+static void become(const char *const *argv, int end, unsigned int stream)
 {
 	int null = open("/dev/null", O_RDWR);
 
-	dup2(null, STDIN_FILENO);
-	dup2(null, STDOUT_FILENO);
-	dup2(error_fd, STDERR_FILENO);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		dup2(fd == (int)stream ? end : null, fd);
 	execvp(argv[0], (char *const *)argv);
-	dprintf(STDERR_FILENO, "%s: %s", argv[0],
+	dprintf(end, "%s",
 		errno == ENOENT ? "this program is not installed here" : strerror(errno));
 	_exit(127);
 }
 
-int run_program(const char *const *argv, struct reason *why)
+static int run_with(const char *const *argv, unsigned int stream, char *said, size_t size,
+		    struct reason *why)
 {
-	char said[384];
 	size_t used = 0;
+	char rest[256];
 	ssize_t bytes;
 	int ends[2], status;
 	pid_t child;
@@ -179,16 +180,29 @@ int run_program(const char *const *argv, struct reason *why)
 		return reason_set(why, "%s: %s", argv[0], strerror(errno));
 	child = fork();
 	if (!child)
-		become(argv, ends[1]);
+		become(argv, ends[1], stream);
 	close(ends[1]);
-	while (child > 0 && (bytes = read(ends[0], said + used, sizeof(said) - 1 - used)) > 0)
-		used += (size_t)bytes;
+	while (child > 0 && (bytes = used + 1 < size ? read(ends[0], said + used, size - 1 - used)
+						     : read(ends[0], rest, sizeof(rest))) > 0)
+		used += used + 1 < size ? (size_t)bytes : 0;
 	said[used] = '\0';
 	close(ends[0]);
 	if (child < 0 || waitpid(child, &status, 0) < 0)
 		return reason_set(why, "%s: %s", argv[0], strerror(errno));
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
-	said[strcspn(said, "\n")] = '\0';
-	return reason_set(why, "%s: %s", argv[0], used ? said : "it failed without a word");
+	return reason_set(why, "%s: %.*s", argv[0], used ? (int)strcspn(said, "\n") : 64,
+			  used ? said : "it failed without a word");
+}
+
+int run_program(const char *const *argv, struct reason *why)
+{
+	char said[384];
+
+	return run_with(argv, STDERR_FILENO, said, sizeof(said), why);
+}
+
+int run_and_read(const char *const *argv, char *said, size_t size, struct reason *why)
+{
+	return run_with(argv, STDOUT_FILENO, said, size, why);
 }

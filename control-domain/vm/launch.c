@@ -167,6 +167,7 @@ static int launch_it(struct launch *launch, struct reason *why)
 	place(launch->folder, "/run/hornero/vms/%s", launch->name);
 	if (machine_boot_choice(launch->definition, &launch->boot, why) ||
 	    make_folder(launch->folder, why) ||
+	    (launch->boot.takes_keys && guest_files_add(launch->name, &launch->boot, why)) ||
 	    net_prepare(launch->name, launch->definition, launch->tap, why))
 		return -1;
 	make_arguments(launch);

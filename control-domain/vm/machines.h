@@ -26,11 +26,18 @@ const char *machine_mac(const char *name, const struct definition *definition, c
 struct boot_choice {
 	char kernel[FILE_NAME_BYTES], initrd[FILE_NAME_BYTES];
 	char cmdline[2400];
+	bool takes_keys; /* an image of ours: guest_files_add() */
 };
 
 /** Find out what @definition boots, and check that it is there. 0, or -1 with @why. */
 int machine_boot_choice(const struct definition *definition, struct boot_choice *choice,
 			struct reason *why);
+
+/** Give the guest its name and SSH keys: a changed copy of its initramfs. 0, or -1 with @why. */
+int guest_files_add(const char *name, struct boot_choice *choice, struct reason *why);
+
+/** The private key that `vm ssh` uses, in dropbear's form. */
+const char *guest_key_path(char buffer[FILE_NAME_BYTES]);
 
 /**
  * All that can be checked before anything is touched: files, disks that another VM writes, memory.

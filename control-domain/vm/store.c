@@ -15,6 +15,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+enum { IMAGES_MAX = 1000 };
+
 static int lock_fd = -1;
 
 int store_lock(struct reason *why)
@@ -132,10 +134,8 @@ char **store_folder_names(const char *folder, const char *suffix)
 	}
 	if (entries)
 		closedir(entries);
-	if (!names) {
-		fputs("vm: out of memory\n", stderr);
-		exit(EXIT_FAILED);
-	}
+	if (!names)
+		exit(fail(EXIT_FAILED, "out of memory"));
 	qsort(names, count, sizeof(*names), compare);
 	names[count] = NULL;
 	return names;
@@ -198,6 +198,8 @@ static int read_image_line(struct image *image, const char *folder, char *line, 
 		snprintf(image->disk, sizeof(image->disk), "%s/%s", folder, value);
 	else if (!strcmp(key, "cmdline"))
 		snprintf(image->cmdline, sizeof(image->cmdline), "%s", value);
+	else if (!strcmp(key, "keys"))
+		image->takes_keys = !strcmp(value, "yes");
 	else if (!strcmp(key, "description"))
 		snprintf(image->description, sizeof(image->description), "%s", value);
 	else if (strcmp(key, "memory"))
@@ -206,6 +208,10 @@ static int read_image_line(struct image *image, const char *folder, char *line, 
 		return reason_set(why, "memory: %s", inner.text);
 	return 0;
 }
+
+/* Shipped images lie apart, where a volume mounted on /var/lib/hornero does not hide them. */
+static const char *const image_folders[] = {"/var/lib/hornero/images", "/usr/lib/hornero/images"};
+#define IMAGE_FOLDERS (sizeof(image_folders) / sizeof(image_folders[0]))
 
 static int read_image(const char *folder, struct image *image, struct reason *why)
 {
@@ -237,9 +243,11 @@ int store_image(const char *name, struct image *image, struct reason *why)
 	memset(image, 0, sizeof(*image));
 	if (units_check_name("image", name, why))
 		return -1;
-	place(path, "/var/lib/hornero/images/%s", name);
-	if (!stat(path, &status) && S_ISDIR(status.st_mode))
-		return read_image(path, image, why);
+	for (unsigned int i = 0; i < IMAGE_FOLDERS; i++) {
+		place(path, "%s/%s", image_folders[i], name);
+		if (!stat(path, &status) && S_ISDIR(status.st_mode))
+			return read_image(path, image, why);
+	}
 	place(image->disk, "/var/lib/hornero/images/%s.raw", name);
 	if (!access(image->disk, F_OK))
 		return 0;
@@ -249,26 +257,40 @@ int store_image(const char *name, struct image *image, struct reason *why)
 			  name);
 }
 
-char **store_image_names(void)
+/* Appends to `list` the images in one folder that it has not got yet. */
+static size_t add_images(char **list, size_t count, size_t most, const char *folder)
 {
-	char folder[FILE_NAME_BYTES], path[FILE_NAME_BYTES + 80];
-	char **names = store_folder_names(place(folder, "/var/lib/hornero/images"), "");
-	size_t kept = 0;
+	char path[FILE_NAME_BYTES + 80];
+	char **names = store_folder_names(folder, "");
 
 	for (char **name = names; *name; name++) {
-		size_t length = strlen(*name);
+		size_t length = strlen(*name), i = 0;
 
 		snprintf(path, sizeof(path), "%s/%s/image.conf", folder, *name);
 		if (length > 4 && !strcmp(*name + length - 4, ".raw"))
 			(*name)[length - 4] = '\0';
-		else if (access(path, F_OK)) {
-			free(*name);
+		else if (access(path, F_OK))
 			continue;
-		}
-		names[kept++] = *name;
+		while (i < count && strcmp(list[i], *name))
+			i++;
+		if (i == count && count < most)
+			list[count++] = strdup(*name);
 	}
-	names[kept] = NULL;
-	return names;
+	store_free_names(names);
+	return count;
+}
+
+char **store_image_names(void)
+{
+	char folder[FILE_NAME_BYTES];
+	char **list = calloc(IMAGES_MAX + 1, sizeof(*list));
+	size_t count = 0;
+
+	for (unsigned int i = 0; list && i < IMAGE_FOLDERS; i++)
+		count = add_images(list, count, IMAGES_MAX, place(folder, "%s", image_folders[i]));
+	if (!list)
+		exit(fail(EXIT_FAILED, "out of memory"));
+	return list;
 }
 
 bool store_is_volatile(void)

@@ -44,6 +44,7 @@ struct image {
 	char disk[FILE_NAME_BYTES];			       /* to be copied for each VM, or "" */
 	char cmdline[2048], description[128];
 	uint64_t memory_bytes; /* least memory, 0 if unknown */
+	bool takes_keys;       /* SSH keys and host name by an archive after its initrd */
 };
 
 /** Find an image: a folder with image.conf, or NAME.raw. 0, or -1 with @why. */

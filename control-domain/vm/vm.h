@@ -70,3 +70,6 @@ bool ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /** Run a program to its end with standard error kept in @why. 0 if it exited with 0. */
 int run_program(const char *const *argv, struct reason *why);
+
+/** The same, with what it prints in @said (cut off at its size). */
+int run_and_read(const char *const *argv, char *said, size_t size, struct reason *why);
