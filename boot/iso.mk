@@ -4,7 +4,7 @@
 
 HYPERVISOR ?= $(BUILD)/hornero.elf
 CD_KERNEL ?= $(BUILD)/control-domain/vmlinuz
-CD_INITRAMFS ?= $(BUILD)/control-domain/initramfs
+CD_INITRAMFS ?= $(BUILD)/control-domain/initramfs-full
 
 .PHONY: iso
 iso: $(BUILD)/hornero.iso ## the boot image: a hybrid ISO for CD, USB stick or disk, BIOS and UEFI

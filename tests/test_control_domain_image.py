@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""The initramfs as a file: the same bytes whenever and wherever it is built, small where tests boot
+it, complete where people do."""
+
+import re
+import subprocess
+
+import pytest
+
+from bench.medium import BUILD, TOP
+
+IMAGE = BUILD / "control-domain"
+
+
+def listing(path):
+    """Names in an initramfs."""
+    archive = subprocess.run(["zstd", "-dcq", path], capture_output=True, check=True, timeout=60)
+    return subprocess.run(["cpio", "-t", "--quiet"], input=archive.stdout, capture_output=True,
+                          check=True, timeout=60).stdout.decode().split()
+
+
+def test_same_input_gives_the_same_bytes(tmp_path):
+    command = subprocess.run(["make", "-n", "-W", "control-domain/image/mkinitramfs",
+                              str((IMAGE / "initramfs").relative_to(TOP))], cwd=TOP, timeout=60,
+                             capture_output=True, text=True, check=True).stdout
+    line = re.search(r"^control-domain/image/mkinitramfs (?:.|\\\n)*", command, re.MULTILINE).group(0)
+    words = line.replace("\\\n", " ").split()
+    words[words.index("--output") + 1] = str(tmp_path / "again")
+    subprocess.run(words, cwd=TOP, check=True, timeout=120)
+    assert (tmp_path / "again").read_bytes() == (IMAGE / "initramfs").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def full_image():
+    return listing(IMAGE / "initramfs-full")
+
+
+def test_small_image_is_small():
+    assert (IMAGE / "initramfs").stat().st_size < 15 << 20
+
+
+@pytest.mark.parametrize("module", [
+    "e1000e", "igb", "ixgbe", "i40e", "ice", "r8169", "tg3", "bnxt_en", "mlx5_core", "virtio_net",
+    "ahci", "nvme", "megaraid_sas", "mpt3sas", "hpsa", "usb-storage", "uas", "virtio_blk", "usbhid",
+])
+def test_image_for_people_has_the_drivers(full_image, module):
+    assert any(name.endswith(f"/{module}.ko") for name in full_image)
+
+
+def test_everything_belongs_to_root_and_no_key_is_inside():
+    archive = subprocess.run(["zstd", "-dcq", IMAGE / "initramfs"], capture_output=True, check=True,
+                             timeout=60)
+    lines = subprocess.run(["cpio", "-tvn", "--quiet"], input=archive.stdout,
+                           capture_output=True, check=True, timeout=60).stdout.decode().splitlines()
+    assert len(lines) > 300
+    assert {tuple(line.split()[2:4]) for line in lines} == {("0", "0")}
+    assert not [line for line in lines if re.search(r"authorized_keys|/ssh/|id_[a-z0-9]+$", line)]
