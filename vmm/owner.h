@@ -89,7 +89,8 @@ void owner_init(struct owner_table *t, void *mem, uint64_t ram_top);
  * HYPERVISOR. HYPERVISOR and CONTROL take every frame they touch, and a frame touched by two of
  * them, or by one of them and the pool, is the hypervisor's (never lent, never reused). WAITING is
  * the pool: it takes only the whole frames inside the range that nobody has, to be scrubbed.
- * -HV_ERR_INVAL: another kind, or beyond RAM. -HV_ERR_STATE: called after the first owner_scrub_take().
+ * -HV_ERR_INVAL: another kind, or beyond RAM. -HV_ERR_STATE: called after the first
+ * owner_scrub_take().
  */
 int owner_assign(struct owner_table *t, hpa_t base, uint64_t bytes,
 		 enum owner_kind kind) __must_use;

@@ -591,7 +591,7 @@ TEST(priorities_against_sets)
 	CHECK(!vlapic_has_interrupt(v));
 }
 
-enum { POSTERS = 3, POSTS = 20000 };
+enum { POSTERS = 3, POSTS = 5000 };
 
 static uint64_t notified, taken[POSTERS], gave_up;
 
@@ -643,6 +643,48 @@ TEST(no_posted_interrupt_is_lost)
 		pthread_join(thread[i], NULL);
 	CHECK(!gave_up);
 	CHECK_EQ(apic[0].posted.control | apic[0].posted.pir[1], 0);
+}
+
+enum { ROUNDS = 400 };
+
+static uint64_t round_now, posters_done;
+
+static void *post_all(void *arg)
+{
+	for (uint64_t round = 1; round <= ROUNDS; round++) {
+		while (__atomic_load_n(&round_now, __ATOMIC_SEQ_CST) < round)
+			sched_yield();
+		for (unsigned int vector = 16 + (unsigned int)(uintptr_t)arg; vector < 256;
+		     vector += POSTERS)
+			vlapic_set_irr(&apic[0], (uint8_t)vector, false);
+		__atomic_add_fetch(&posters_done, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+/* Every vector is posted once a round, while the owner merges as fast as it can. */
+TEST(merging_takes_each_bit_once)
+{
+	pthread_t thread[POSTERS];
+	uint64_t missing = 0;
+
+	fresh(0, 0);
+	for (uintptr_t i = 0; i < POSTERS; i++)
+		CHECK_EQ(pthread_create(&thread[i], NULL, post_all, (void *)i), 0);
+	for (uint64_t round = 1; round <= ROUNDS; round++) {
+		__atomic_store_n(&round_now, round, __ATOMIC_SEQ_CST);
+		for (bool last = false; !last;) {
+			last = __atomic_load_n(&posters_done, __ATOMIC_SEQ_CST) == round * POSTERS;
+			vlapic_merge(&apic[0]);
+		}
+		for (unsigned int vector = 16; vector < 256; vector++)
+			missing +=
+				!(page[0][(VLAPIC_IRR + vector / 32 * 16) / 4] >> vector % 32 & 1);
+		memset(&page[0][VLAPIC_IRR / 4], 0, 0x80);
+	}
+	for (unsigned int i = 0; i < POSTERS; i++)
+		pthread_join(thread[i], NULL);
+	CHECK_EQ(missing, 0);
 }
 
 /* ---- trapped writes, saved state */
