@@ -5,8 +5,6 @@
  */
 #include "cpuid_policy.h"
 
-#include "abi/vcpu.h"
-
 #ifdef __KERNEL__
 #include <linux/string.h>
 #else
@@ -171,14 +169,19 @@ static void add_xsave(struct table *table)
 			add(table, 0xd, i, true, ask(table, 0xd, i));
 }
 
-/* TSC = crystal * EBX / EAX; the crystal is also the clock of the guest's APIC timer. */
+/*
+ * TSC = crystal * EBX / EAX, and the crystal is also the clock of the guest's APIC timer, which the
+ * hypervisor derives from the TSC: halved as often as it takes to fit 32 bits of Hz.
+ */
 static void add_time(struct table *table)
 {
-	uint32_t khz = table->machine->tsc_khz;
-	uint32_t mhz = (khz + 500) / 1000;
+	uint32_t mhz = (table->machine->tsc_khz + 500) / 1000;
+	uint64_t crystal = (uint64_t)table->machine->tsc_khz * 1000;
+	uint32_t ratio = 1;
 
-	add(table, 0x15, 0, false,
-	    (struct cpuid_regs_out){HV_LAPIC_TIMER_HZ / 1000, khz, HV_LAPIC_TIMER_HZ, 0});
+	for (; crystal > 0xffffffffu; crystal >>= 1)
+		ratio <<= 1;
+	add(table, 0x15, 0, false, (struct cpuid_regs_out){1, ratio, (uint32_t)crystal, 0});
 	add(table, 0x16, 0, false, (struct cpuid_regs_out){mhz, mhz, BUS_MHZ, 0});
 }
 

@@ -21,7 +21,21 @@
 
 #include "vm.h"
 
-#define VM_FUND_ROUNDS 8
+#define VM_FUND_ROUNDS	8
+#define VM_FUND_AT_ONCE 16 /* the hypervisor takes no more in one call */
+
+static long fund(struct vm *vm, u64 frames)
+{
+	long result = 0;
+	u64 some;
+
+	for (; frames && result >= 0; frames -= some) {
+		some = min_t(u64, frames, VM_FUND_AT_ONCE);
+		result = hv_call_patient(HV_CALL_VM_FUND, (u64[5]){vm->handle, some}, NULL, 0, NULL,
+					 0, NULL);
+	}
+	return result;
+}
 
 long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5])
 {
@@ -33,8 +47,7 @@ long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5])
 		result = hv_call_patient(number, arguments, NULL, 0, NULL, 0, &frames);
 		if (result != -HV_ERR_NOMEM || !frames)
 			return result;
-		result = hv_call_patient(HV_CALL_VM_FUND, (u64[5]){vm->handle, frames}, NULL, 0,
-					 NULL, 0, NULL);
+		result = fund(vm, frames);
 		if (result < 0)
 			return result;
 	}

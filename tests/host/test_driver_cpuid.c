@@ -2,7 +2,6 @@
 // sources: control-domain/driver/cpuid_policy.c
 /* What guests may see of a machine that claims to have everything, and of one that has nothing. */
 #include "../../control-domain/driver/cpuid_policy.h"
-#include "abi/vcpu.h"
 #include "test.h"
 
 #define ROOM 64
@@ -87,15 +86,24 @@ TEST(what_the_hypervisor_adds)
 }
 
 /* The guest's arithmetic: crystal in Hz times ratio, in whole kHz. */
-TEST(time_leaves_give_the_exact_frequency)
+static void check_frequency(uint32_t tsc_khz)
 {
+	struct cpuid_machine machine = {.cpuid = nothing, .tsc_khz = tsc_khz};
 	const struct kvm_cpuid_entry2 *entry;
 
-	make_table(nothing, false);
+	count = cpuid_policy(&machine, table, ROOM);
 	entry = find(0x15, 0);
-	CHECK_EQ((uint64_t)entry->ecx / 1000 * entry->ebx / entry->eax, 2904007);
-	CHECK_EQ(entry->ecx, HV_LAPIC_TIMER_HZ);
-	CHECK_EQ(find(0x16, 0)->eax, 2904);
+	CHECK_EQ((uint64_t)entry->ecx * entry->ebx / entry->eax, tsc_khz * 1000ull);
+	CHECK_EQ(find(0x16, 0)->eax, (tsc_khz + 500) / 1000);
+}
+
+TEST(time_leaves_give_the_exact_frequency)
+{
+	check_frequency(1000);
+	check_frequency(2904007);
+	check_frequency(4294967);
+	check_frequency(4294968); /* 2^32 Hz and a little: the crystal is half of it */
+	check_frequency(5800000);
 }
 
 TEST(xsave_area)
