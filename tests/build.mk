@@ -45,18 +45,28 @@ test-host: host-tests ## the host unit tests alone, under sanitizers (seconds)
 format: ## let clang-format format every source
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
-# ---- what a test lets loose in the control domain: a kernel module
+# ---- what tests let loose in the control domain: a kernel module and a program
 
-PROD := $(BUILD)/tests/prod.ko
-$(PROD): tests/prod/prod.c tests/prod/Kbuild | $(CD)/vmlinuz
+PROD := $(BUILD)/tests/prod.ko $(BUILD)/tests/user
+
+$(BUILD)/tests/prod.ko: tests/prod/prod.c tests/prod/Kbuild | $(CD)/vmlinuz
 	@mkdir -p $(BUILD)/tests/prod
 	ln -sf $(abspath tests/prod/prod.c tests/prod/Kbuild) $(BUILD)/tests/prod/
 	$(MAKE) -C $(KHEADERS) M=$(abspath $(BUILD)/tests/prod) modules
 	cp $(BUILD)/tests/prod/prod.ko $@
 
+$(BUILD)/tests/user: tests/prod/user.S
+	@mkdir -p $(@D)
+	gcc -nostdlib -static -o $@ $<
+
+# ---- a hypervisor whose self-tests can crash it on order
+
+$(BUILD)/test/hornero.elf: $(BUILD)/hornero.elf
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/test TEST=1 $@
+
 # ---- everything
 
-BUILD_FOR_TESTS = all host-tests bochs $(PROD)
+BUILD_FOR_TESTS = all host-tests bochs $(PROD) $(BUILD)/test/hornero.elf
 BUILD_ALL = $(MAKE) --no-print-directory -j$(shell nproc)
 
 test: deps ## build everything and pass all tests but the long ones

@@ -7,7 +7,8 @@
  *	vmcall NUMBER [up to 5 arguments]	"ok RAX RDX"
  *	peek ADDRESS | poke ADDRESS VALUE	8 bytes of physical memory: "ok VALUE"
  *	rdmsr MSR | wrmsr MSR VALUE		"ok VALUE"
- *	vmx INSTRUCTION				see vmx_instructions
+ *	outw PORT VALUE				"ok VALUE"
+ *	vmx INSTRUCTION				"ok 0x0", see VMX_LIST
  *	cr4 BITS				sets these bits too: "ok CR4"
  *
  * Numbers are as C writes them. An instruction that faults answers "fault N" (N: the vector); the
@@ -159,6 +160,12 @@ static void do_cr4(u64 bits)
 	said(fault, after);
 }
 
+static void do_outw(u16 port, u16 value)
+{
+	outw(value, port);
+	said(-1, value);
+}
+
 static int run(char *line)
 {
 	char *words[MAX_WORDS] = {NULL};
@@ -182,6 +189,8 @@ static int run(char *line)
 		do_msr((u32)arg[0], false, 0);
 	else if (!strcmp(words[0], "wrmsr"))
 		do_msr((u32)arg[0], true, arg[1]);
+	else if (!strcmp(words[0], "outw"))
+		do_outw((u16)arg[0], (u16)arg[1]);
 	else if (!strcmp(words[0], "cr4"))
 		do_cr4(arg[0]);
 	else if (!strcmp(words[0], "vmx") && n > 1)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Hypervisor faults, ordered in a test build: each ends in a crash record on the serial line, a
+reset after `panic=` seconds, and is there to read after the warm reset."""
+
+import re
+import subprocess
+
+import pytest
+
+from bench.machine import READY
+from bench.medium import BUILD, TOP
+
+SELFTESTS = {name: int(number) for name, number in
+             re.findall(r"HV_SELFTEST_(\w+) = (\d+)", (TOP / "vmm/abi/hypercall.h").read_text())}
+SELFTEST_CALL = int(re.search(r"X\((\d+), SELFTEST,", (TOP / "vmm/abi/hypercall.h").read_text())
+                    .group(1))
+SAYS = {
+    "PANIC": r"self-test: this crash was ordered",
+    "PAGE_FAULT": r"(?i)page fault|#PF",
+    "STACK": r"(?i)double fault|#DF",
+    "WRITE_CODE": r"(?i)page fault|#PF",
+    "EXEC_DATA": r"(?i)page fault|#PF",
+}
+
+
+@pytest.mark.parametrize("name", [
+    name if name == "PANIC" else pytest.param(name, marks=pytest.mark.full) for name in SELFTESTS])
+def test_crash(machine, name):
+    control = machine(hypervisor=f"{BUILD}/test/hornero.elf", cmdline="panic=1",
+                      file=[f"root/prod.ko={BUILD}/tests/prod.ko"], limit=1800)
+    control.wait(READY, 400)
+    said = len(control.serial().replace("\r", ""))
+    command = f"vmcall {SELFTEST_CALL} {SELFTESTS[name]}"
+    with subprocess.Popen([*control.ssh_command(), f"insmod /root/prod.ko; echo {command} >/proc/prod"],
+                          stdin=subprocess.DEVNULL) as caller:  # it gets no answer
+        try:
+            control.wait(r"=== end of the crash record", 120, start=said)
+        finally:
+            caller.kill()
+    record = control.serial().replace("\r", "")[said:]
+    assert re.search(SAYS[name], record)
+    assert re.search(r"call_selftest|selftest_recurse|hypercall_dispatch", record), "no backtrace"
+    control.wait(READY, 400, start=said)
+    run = control.ssh("hornero log --crash")
+    assert run.returncode == 0, run.stderr
+    assert re.search(SAYS[name], run.stdout)
