@@ -18,6 +18,10 @@ struct trap_frame;
 /** End with a crash record about @f (NULL: no exception, the caller's own state). Context: any. */
 void crash(const struct trap_frame *f, const char *fmt, ...) __noreturn __printf(2, 3);
 
+/** True once a CPU writes a crash record or a refusal: who gets its INIT stands still. Context:
+ * any. */
+bool crash_begun(void);
+
 /** Use @record (CRASH_BYTES, end of the heap) from now on. What the last boot left there is first
  * copied to
  * @copy (CRASH_BYTES) if it is whole. */
@@ -29,5 +33,6 @@ const char *crash_previous(void);
 /** Name of the function that @va lies in and the offset into it; NULL if in none. */
 const char *symbol_name(uint64_t va, uint64_t *offset);
 
-/** Show this CPU's last VM exits, a line at a time. Supplied by the VMX side. Context: crash. */
+/** Show this CPU's last VM exits, a line (without newline) at a time. Supplied by the VMX side.
+ * Context: crash. */
 void virt_crash_exits(void (*emit)(const char *));

@@ -40,6 +40,11 @@ static struct record *record;
 static const struct record *previous;
 static uint32_t crash_owner; /* 1 + CPU */
 
+bool crash_begun(void)
+{
+	return __atomic_load_n(&crash_owner, __ATOMIC_ACQUIRE) != 0;
+}
+
 static uint32_t sum_of(const char *s, uint32_t n)
 {
 	uint32_t a = 1, b = 0; /* as Adler-32 */
@@ -94,6 +99,11 @@ static void __printf(1, 2) emitf(const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	emit(line);
+}
+
+static void emit_line(const char *s)
+{
+	emitf("%s\n", s);
 }
 
 static void record_close(void)
@@ -205,7 +215,7 @@ static void crash_v(const struct trap_frame *f, uint64_t rip, uint64_t rbp, cons
 		emit_address("in", rip);
 	emit_backtrace(f ? f->rbp : rbp);
 	emit("last exits of this CPU:\n");
-	virt_crash_exits(emit);
+	virt_crash_exits(emit_line);
 	emit_log();
 	emit("=== end of the crash record\n");
 }
@@ -269,6 +279,7 @@ void machine_refuse(const char *what, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	__atomic_store_n(&crash_owner, this_cpu()->index + 1, __ATOMIC_SEQ_CST);
 	lapic_send_init_all_others();
 	consoles_emergency();
 	log_emergency_write("\n");

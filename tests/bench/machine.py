@@ -281,9 +281,9 @@ class Machine:
     def ssh_command(self):
         config = self.config()
         known = self.folder / "known_hosts"
-        said = re.search(READY, self.serial().replace("\r", ""))
-        if said:
-            known.write_text(f"[127.0.0.1]:{config['ssh_port']} ssh-ed25519 {said.group(1)}\n")
+        said = re.findall(READY, self.serial().replace("\r", ""))
+        if said:  # more than once after a reset, each time with a new key
+            known.write_text(f"[127.0.0.1]:{config['ssh_port']} ssh-ed25519 {said[-1]}\n")
         return ["ssh", "-i", str(medium.ssh_key()), "-p", str(config["ssh_port"]),
                 "-o", "IdentitiesOnly=yes",
                 "-o", f"StrictHostKeyChecking={'yes' if said else 'accept-new'}",

@@ -11,6 +11,7 @@
 #define LOG_TAG "control"
 #include <stdio.h>
 
+#include <crash.h>
 #include <hypercall.h>
 #include <log.h>
 #include <panic.h>
@@ -70,6 +71,8 @@ static void handle_sipi(struct vmx_cpu *v)
 
 void control_init(struct vmx_cpu *v)
 {
+	if (crash_begun()) /* the INIT is the crashing CPU's: stand still while it writes */
+		cpu_halt_forever();
 	/* Latched before the SIPI that has just been taken: hardware would have dropped it. */
 	if (v->at_sipi_start)
 		return;
