@@ -38,6 +38,7 @@ $(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t:tests/host/%.c=%),\
 host-tests: $(HOST_PROGRAMS)
 
 include tests/fuzz/build.mk
+include tests/devmodel/build.mk
 
 test-host: host-tests ## the host unit tests alone, under sanitizers (seconds)
 	BUILD=$(BUILD) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/test_host.py

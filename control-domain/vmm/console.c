@@ -330,6 +330,26 @@ int console_attach(struct console *console, int in_fd, int out_fd, bool dump, bo
 	return 0;
 }
 
+void console_type(struct console *console, const uint8_t *data, size_t bytes)
+{
+	size_t room = CONSOLE_INPUT_BYTES - console->input_bytes;
+
+	if (bytes > room)
+		bytes = room;
+	memcpy(console->input + console->input_bytes, data, bytes);
+	console->input_bytes += bytes;
+	console_feed(console);
+}
+
+uint64_t console_printed(struct console *console)
+{
+	pthread_mutex_lock(&console->lock);
+	uint64_t bytes = console->ring.end;
+
+	pthread_mutex_unlock(&console->lock);
+	return bytes;
+}
+
 void console_resize(struct console *console, uint16_t columns, uint16_t rows)
 {
 	for (int port = 0; port < CONSOLE_PORTS; port++)

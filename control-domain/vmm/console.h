@@ -87,6 +87,12 @@ int console_attach(struct console *console, int in_fd, int out_fd, bool dump, bo
 
 void console_resize(struct console *console, uint16_t columns, uint16_t rows);
 
+/* Types on behalf of a viewer; what does not fit into the input buffer is lost. */
+void console_type(struct console *console, const uint8_t *data, size_t bytes);
+
+/* Bytes printed since the start. Any thread. */
+uint64_t console_printed(struct console *console);
+
 /* Last chance to show everything: blocks for at most a second. */
 void console_flush(struct console *console);
 

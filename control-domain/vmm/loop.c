@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 
 int loop_init(struct loop *loop, struct reason *why)
 {
@@ -52,18 +53,20 @@ void loop_run(struct loop *loop)
 
 static void *loop_thread(void *arg)
 {
-	loop_run(arg);
+	struct loop *loop = arg;
+
+	prctl(PR_SET_NAME, loop->name);
+	loop_run(loop);
 	return NULL;
 }
 
 int loop_start(struct loop *loop, const char *name, struct reason *why)
 {
-	int error = pthread_create(&loop->thread, NULL, loop_thread, loop);
-	char short_name[16];
+	int error;
 
+	snprintf(loop->name, sizeof(loop->name), "%s", name);
+	error = pthread_create(&loop->thread, NULL, loop_thread, loop);
 	if (error)
 		return reason_set(why, "thread %s: %s", name, strerror(error));
-	snprintf(short_name, sizeof(short_name), "%s", name);
-	pthread_setname_np(loop->thread, short_name);
 	return 0;
 }

@@ -17,6 +17,7 @@ struct loop {
 	int epoll_fd;
 	bool quit;
 	pthread_t thread;
+	char name[16];
 };
 
 struct loop_source {

@@ -145,6 +145,44 @@ static int open_files(struct machine *machine, struct reason *why)
 		return -1;
 	if (config->initrd && boot_file_open(&machine->initrd, "initrd", config->initrd, why))
 		return -1;
+	for (unsigned i = 0; i < config->disks; i++)
+		if (virtio_block_open(&machine->disk[i], &config->disk[i], why))
+			return -1;
+	for (unsigned i = 0; i < config->nets; i++)
+		if (virtio_net_open(&machine->net[i], &config->net[i], why))
+			return -1;
+	return 0;
+}
+
+static void disk_stuck(void *context, const char *what)
+{
+	post(context, EVENT_PAUSE, what);
+}
+
+static int create_devices(struct machine *machine, struct reason *why)
+{
+	const struct guest_memory *memory = &machine->memory;
+	const struct kvm *kvm = &machine->kvm;
+	struct irq *irq = &machine->irq;
+	struct pci_bus *bus = &machine->board.pci;
+
+	if (virtio_console_init(&machine->virtio_console, &machine->console, memory, kvm, irq, bus,
+				why) ||
+	    virtio_entropy_init(&machine->entropy, &machine->loop, memory, kvm, irq, bus, why))
+		return -1;
+	machine->device[machine->devices++] = &machine->virtio_console.device;
+	machine->device[machine->devices++] = &machine->entropy.device;
+	for (unsigned i = 0; i < machine->config->disks; i++) {
+		if (virtio_block_init(&machine->disk[i], i, disk_stuck, machine, memory, kvm, irq,
+				      bus, why))
+			return -1;
+		machine->device[machine->devices++] = &machine->disk[i].device;
+	}
+	for (unsigned i = 0; i < machine->config->nets; i++) {
+		if (virtio_net_init(&machine->net[i], i, memory, kvm, irq, bus, why))
+			return -1;
+		machine->device[machine->devices++] = &machine->net[i].device;
+	}
 	return 0;
 }
 
@@ -163,8 +201,7 @@ int machine_init(struct machine *machine, const struct config *config, struct re
 		return -1;
 	irq_init(&machine->irq, &machine->kvm);
 	board_init(&machine->board, &machine->irq, &machine->console, board_event, machine);
-	if (virtio_console_init(&machine->virtio_console, &machine->console, &machine->memory,
-				&machine->kvm, &machine->irq, &machine->board.pci, why) ||
+	if (create_devices(machine, why) ||
 	    vcpus_init(&machine->vcpus, &machine->kvm, &machine->board, config->cpus, vcpu_crashed,
 		       machine, why) ||
 	    make_cmdline(machine, why))
@@ -172,18 +209,22 @@ int machine_init(struct machine *machine, const struct config *config, struct re
 	return load(machine, why);
 }
 
-int machine_start(struct machine *machine, struct reason *why)
+int machine_start_threads(struct machine *machine, struct reason *why)
 {
-	if (vcpus_start_threads(&machine->vcpus, why))
-		return -1;
-	machine->started_ns = machine_now_ns();
-	set_state(machine, MACHINE_RUNNING, "");
-	vcpus_run(&machine->vcpus);
-	return 0;
+	for (unsigned i = 0; i < machine->config->disks; i++)
+		if (loop_start(&machine->disk[i].loop, machine->disk[i].device.name, why))
+			return -1;
+	for (unsigned i = 0; i < machine->config->nets; i++)
+		if (loop_start(&machine->net[i].loop, machine->net[i].device.name, why))
+			return -1;
+	return vcpus_start_threads(&machine->vcpus, why);
 }
 
 void machine_run(struct machine *machine)
 {
+	machine->started_ns = machine_now_ns();
+	set_state(machine, MACHINE_RUNNING, "");
+	vcpus_run(&machine->vcpus);
 	loop_run(&machine->loop);
 	console_flush(&machine->console);
 }
@@ -198,12 +239,19 @@ int machine_pause(struct machine *machine, const char *what, struct reason *why)
 	return 0;
 }
 
+static void resume_disks(struct machine *machine)
+{
+	for (unsigned i = 0; i < machine->config->disks; i++)
+		virtio_block_resume(&machine->disk[i]);
+}
+
 int machine_resume(struct machine *machine, struct reason *why)
 {
 	if (machine->state != MACHINE_PAUSED)
 		return reason_set(why, "%s is %s, not paused", machine->config->name,
 				  machine_state_names[machine->state]);
 	set_state(machine, MACHINE_RUNNING, "resumed");
+	resume_disks(machine);
 	vcpus_run(&machine->vcpus);
 	return 0;
 }
@@ -220,8 +268,10 @@ int machine_press_power_button(struct machine *machine, struct reason *why)
 
 static void reset_devices(struct machine *machine)
 {
-	virtio_reset(&machine->virtio_console.device);
-	msix_reset(&machine->virtio_console.device.msix);
+	for (unsigned i = 0; i < machine->devices; i++) {
+		virtio_reset(machine->device[i]);
+		msix_reset(&machine->device[i]->msix);
+	}
 	board_reset(&machine->board);
 	console_reset(&machine->console);
 }

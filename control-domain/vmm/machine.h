@@ -19,7 +19,10 @@
 #include "kvm.h"
 #include "loop.h"
 #include "vcpu.h"
+#include "virtio_block.h"
 #include "virtio_console.h"
+#include "virtio_entropy.h"
+#include "virtio_net.h"
 
 enum machine_state { MACHINE_CREATED, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_ENDED };
 
@@ -51,6 +54,12 @@ struct machine {
 	struct board board;
 	struct console console;
 	struct virtio_console virtio_console;
+	struct virtio_entropy entropy;
+	struct virtio_block disk[CONFIG_DISKS_MAX];
+	struct virtio_net net[CONFIG_NETS_MAX];
+	/* All of the above, in the order of their PCI slots. */
+	struct virtio_device *device[2 + CONFIG_DISKS_MAX + CONFIG_NETS_MAX];
+	unsigned devices;
 	struct vcpus vcpus;
 	struct boot_file kernel, initrd;
 	char cmdline[4096];
@@ -60,6 +69,7 @@ struct machine {
 	char why[768]; /* of pause or end */
 	int64_t started_ns;
 	unsigned resets;
+	int pid; /* by which the world outside the sandbox knows this VM */
 	/* Called in the main loop after each change of state. */
 	void (*state_changed)(void *context);
 	void *context;
@@ -73,8 +83,10 @@ struct machine {
 /* Opens and creates everything; `why` says what is missing. */
 int machine_init(struct machine *machine, const struct config *config, struct reason *why);
 
-/* Loads the kernel and runs until the end. Returns how it ended; machine->why has the words. */
-int machine_start(struct machine *machine, struct reason *why);
+/* Starts the threads; nothing runs yet. After this, the sandbox may close. */
+int machine_start_threads(struct machine *machine, struct reason *why);
+
+/* Runs until the end: machine->end and machine->why say how. */
 void machine_run(struct machine *machine);
 
 /* From the main loop. */

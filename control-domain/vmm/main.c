@@ -7,14 +7,23 @@
  *
  * Read next: README.md (use), machine.h (states), vcpu.c (the run loop), virtio.h (devices).
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "machine.h"
+#include "sandbox.h"
 #include "say.h"
 #include "terminal.h"
+
+static struct machine *termination_machine;
 
 static int refuse(const struct reason *why)
 {
@@ -22,13 +31,42 @@ static int refuse(const struct reason *why)
 	return MACHINE_REFUSED;
 }
 
+static void terminated(struct loop_source *source, uint32_t events)
+{
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) == sizeof(info))
+		machine_stop(termination_machine, MACHINE_KILLED, "killed by a signal");
+}
+
+/* SIGTERM, SIGINT and SIGHUP end the VM as `kill` does. */
+static int watch_termination(struct machine *machine, struct reason *why)
+{
+	static struct loop_source source = {.ready = terminated};
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	termination_machine = machine;
+	source.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (source.fd < 0 || loop_add(&machine->loop, &source, EPOLLIN))
+		return reason_set(why, "signals: %s", strerror(errno));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct machine machine;
 	static struct config config;
 	struct reason why;
+	int keeper;
 
 	say_begin("vmm");
+	tzset(); /* reads files, which later are out of reach */
 	signal(SIGPIPE, SIG_IGN);
 	if (config_parse(&config, argc, argv, &why))
 		return refuse(&why);
@@ -37,7 +75,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	say_begin(config.name);
-	if (machine_init(&machine, &config, &why))
+	if (sandbox_fork(&config, &keeper, &why) || machine_init(&machine, &config, &why))
 		return refuse(&why);
 	if (config.check) {
 		say_info("would run: %u CPUs, %llu MiB, TSC %llu kHz", config.cpus,
@@ -45,12 +83,18 @@ int main(int argc, char **argv)
 			 (unsigned long long)machine.vcpus.tsc_khz);
 		return 0;
 	}
-	if (config.console == CONSOLE_ON_STDIO && terminal_attach(&machine, &why))
+	machine.pid = keeper;
+	if ((config.control && control_init(&machine, config.control, &why)) ||
+	    (config.console == CONSOLE_ON_STDIO && terminal_attach(&machine, &why)) ||
+	    watch_termination(&machine, &why) || sandbox_enter(&config, &why) ||
+	    machine_start_threads(&machine, &why) || (config.sandbox && sandbox_close(&why))) {
+		terminal_restore();
 		return refuse(&why);
-	if (machine_start(&machine, &why))
-		return refuse(&why);
+	}
 	machine_run(&machine);
 	terminal_restore();
+	if (!config.sandbox && config.control)
+		unlink(config.control); /* the keeper does it otherwise */
 	/* Threads may still be in the kernel; nothing is left for them to do. */
-	_exit(machine.end);
+	_exit((int)machine.end);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "say.h"
 
@@ -134,6 +135,8 @@ static void *vcpu_thread(void *arg)
 	struct vcpu *vcpu = arg;
 	char text[96];
 
+	snprintf(text, sizeof(text), "vcpu%u", vcpu->number);
+	prctl(PR_SET_NAME, text);
 	for (;;) {
 		park_while_stopped(vcpu->all);
 		if (!ioctl(vcpu->fd, KVM_RUN, 0)) {
@@ -247,12 +250,9 @@ int vcpus_start_threads(struct vcpus *vcpus, struct reason *why)
 	for (unsigned i = 0; i < vcpus->count; i++) {
 		struct vcpu *vcpu = &vcpus->vcpu[i];
 		int error = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
-		char name[16];
 
 		if (error)
 			return reason_set(why, "thread of vCPU %u: %s", i, strerror(error));
-		snprintf(name, sizeof(name), "vcpu%u", i);
-		pthread_setname_np(vcpu->thread, name);
 	}
 	return 0;
 }

@@ -36,12 +36,25 @@ static void write_config(struct virtio_device *device, unsigned offset, const vo
 /* A guest that prints without end gets its turns, like everything else in the main loop. */
 enum { TURN_CHAINS = 64 };
 
+/*
+ * Linux reads the window size at a configuration interrupt only, and an early one finds it without a
+ * port (a BUG there). The first output says that the port is complete.
+ */
+static void tell_size_once(struct virtio_console *virtio)
+{
+	if (virtio->size_told)
+		return;
+	virtio->size_told = true;
+	virtio_interrupt_config(&virtio->device);
+}
+
 static void print_output(struct virtio_console *virtio)
 {
 	struct virtqueue *ring = &virtio->device.queue[QUEUE_OUTPUT].ring;
 	struct virtqueue_chain chain;
 	unsigned turn = TURN_CHAINS;
 
+	tell_size_once(virtio);
 	do {
 		virtqueue_doorbell_off(ring);
 		while (turn && console_has_room(virtio->console) &&
@@ -124,7 +137,8 @@ static void resize(void *context, uint16_t columns, uint16_t rows)
 	pthread_mutex_lock(&virtio->device.lock);
 	virtio->columns = columns;
 	virtio->rows = rows;
-	virtio_interrupt_config(&virtio->device);
+	if (virtio->size_told)
+		virtio_interrupt_config(&virtio->device);
 	pthread_mutex_unlock(&virtio->device.lock);
 }
 
@@ -133,6 +147,11 @@ static const struct console_port_ops port_ops = {
 	.resume = resume,
 	.resize = resize,
 };
+
+static void reset(struct virtio_device *device)
+{
+	of_device(device)->size_told = false;
+}
 
 static const struct virtio_class console_class = {
 	.kind = "console",
@@ -145,6 +164,7 @@ static const struct virtio_class console_class = {
 	.config_bytes = sizeof(struct virtio_console_config),
 	.read_config = read_config,
 	.write_config = write_config,
+	.reset = reset,
 	.doorbell = doorbell,
 };
 

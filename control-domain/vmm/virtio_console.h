@@ -13,6 +13,7 @@ struct virtio_console {
 	struct virtio_device device;
 	struct console *console;
 	uint16_t columns, rows;
+	bool size_told; /* since the last reset */
 };
 
 int virtio_console_init(struct virtio_console *virtio, struct console *console,

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Namespaces, user and limits, and the keeper: a process that waits outside, so that the end of
+ * the VM is reported whatever ends it, and its control socket removed. Read next: sandbox_filter.c.
+ */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "say.h"
+
+/* Numbers that no distribution gives to people or services, one for each process id. */
+#define OWN_UID_BASE 0x70000000u
+
+static volatile sig_atomic_t child_pid;
+
+static void forward_signal(int number)
+{
+	kill(child_pid, number);
+}
+
+/* Waits for the VM's end; returns its exit status. */
+static int keep(const struct config *config, pid_t child)
+{
+	struct sigaction action = {.sa_handler = forward_signal};
+	int status;
+
+	child_pid = child;
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return MACHINE_HOST_FAILED;
+	if (config->control && !config->check)
+		unlink(config->control);
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	say_error("ended: the device model was killed by signal %d%s", WTERMSIG(status),
+		  WTERMSIG(status) == SIGSYS ? " (a system call that its sandbox forbids)" : "");
+	return WTERMSIG(status) == SIGKILL ? MACHINE_KILLED : MACHINE_HOST_FAILED;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	close(fd);
+	return done ? 0 : -1;
+}
+
+/* Without root, namespaces need a user namespace; we stay who we are in it. */
+static int unshare_user(struct reason *why)
+{
+	char map[64];
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	if (unshare(CLONE_NEWUSER))
+		return reason_set(why,
+				  "sandbox: no user namespaces for user %u: %s; start as root, or "
+				  "with --sandbox off",
+				  uid, strerror(errno));
+	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+	if (write_file("/proc/self/setgroups", "deny") || write_file("/proc/self/uid_map", map))
+		return reason_set(why, "sandbox: user map: %s", strerror(errno));
+	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+	if (write_file("/proc/self/gid_map", map))
+		return reason_set(why, "sandbox: group map: %s", strerror(errno));
+	return 0;
+}
+
+int sandbox_fork(const struct config *config, int *keeper, struct reason *why)
+{
+	*keeper = getpid();
+	if (!config->sandbox)
+		return 0;
+	if (geteuid() && unshare_user(why))
+		return -1;
+	if (unshare(CLONE_NEWPID))
+		return reason_set(why, "sandbox: PID namespace: %s; or use --sandbox off",
+				  strerror(errno));
+	pid_t child = fork();
+
+	if (child < 0)
+		return reason_set(why, "sandbox: fork: %s", strerror(errno));
+	if (child)
+		_exit(keep(config, child));
+	return 0;
+}
+
+/* An empty, read-only root. Where the root is an initramfs, it can be left but not detached. */
+static int enter_empty_root(struct reason *why)
+{
+	const char *anywhere = "/proc"; /* exists everywhere; only we see what is mounted here */
+	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", anywhere, "tmpfs", flags, "size=4k,mode=555") || chdir(anywhere))
+		return reason_set(why, "sandbox: empty root: %s", strerror(errno));
+	if (!syscall(SYS_pivot_root, ".", ".")) {
+		if (umount2(".", MNT_DETACH))
+			return reason_set(why, "sandbox: old root: %s", strerror(errno));
+	} else if (chroot(".")) {
+		return reason_set(why, "sandbox: chroot: %s", strerror(errno));
+	}
+	if (chdir("/") || mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | flags, NULL))
+		return reason_set(why, "sandbox: read-only root: %s", strerror(errno));
+	return 0;
+}
+
+static int become_nobody(const struct config *config, struct reason *why)
+{
+	uid_t uid = config->uid ? config->uid : OWN_UID_BASE + (uint32_t)getppid();
+
+	if (geteuid())
+		return 0; /* as whom we were started, inside the user namespace */
+	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+		return reason_set(why, "sandbox: user %u: %s", uid, strerror(errno));
+	return 0;
+}
+
+static int limit(int resource, const char *name, rlim_t value, struct reason *why)
+{
+	const struct rlimit limits = {.rlim_cur = value, .rlim_max = value};
+
+	if (setrlimit(resource, &limits))
+		return reason_set(why, "sandbox: limit of %s: %s", name, strerror(errno));
+	return 0;
+}
+
+static int drop_capabilities(struct reason *why)
+{
+	struct {
+		uint32_t version;
+		int pid;
+	} header = {.version = 0x20080522};
+	const uint32_t none[6] = {0};
+
+	if (syscall(SYS_capset, &header, none))
+		return reason_set(why, "sandbox: capabilities: %s", strerror(errno));
+	return 0;
+}
+
+int sandbox_enter(const struct config *config, struct reason *why)
+{
+	/* Descriptors: what is open, and the clients of the control socket. */
+	const rlim_t files = 512;
+
+	if (!config->sandbox)
+		return 0;
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
+		return reason_set(why, "sandbox: namespaces: %s; or use --sandbox off",
+				  strerror(errno));
+	if (enter_empty_root(why) || become_nobody(config, why) || drop_capabilities(why) ||
+	    limit(RLIMIT_NOFILE, "open files", files, why) ||
+	    limit(RLIMIT_CORE, "core dumps", 0, why) || limit(RLIMIT_MSGQUEUE, "queues", 0, why))
+		return -1;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		return reason_set(why, "sandbox: prctl: %s", strerror(errno));
+	return 0;
+}

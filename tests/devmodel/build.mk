@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+# A guest for the device model's tests, and a machine to run it in where this one has no usable KVM.
+
+.PHONY: devmodel-images
+
+DEVMODEL_TESTS := $(BUILD)/devmodel
+MKINITRAMFS := control-domain/image/mkinitramfs
+
+host-tests: devmodel-images
+
+devmodel-images: $(DEVMODEL_TESTS)/guest.initrd $(DEVMODEL_TESTS)/host.initrd devmodel
+
+$(DEVMODEL_TESTS)/%.initrd: tests/devmodel/%/init tests/devmodel/%.modules $(MKINITRAMFS) \
+		tests/devmodel/build.mk $(KERNEL)/vmlinuz
+	@mkdir -p $(@D)
+	$(MKINITRAMFS) --kernel $(KERNEL) --root tests/devmodel/$* --modules tests/devmodel/$*.modules \
+		$(addprefix --add ,$(DEVMODEL_ADD_$*)) --level 3 --output $@
+
+DEVMODEL_ADD_host := /usr/bin/vmm=$(BUILD)/control-domain/vmm/vmm /guest/kernel=$(KERNEL)/vmlinuz \
+	/guest/initrd=$(DEVMODEL_TESTS)/guest.initrd /usr/bin/socat=/usr/bin/socat
+
+$(DEVMODEL_TESTS)/host.initrd: $(BUILD)/control-domain/vmm/vmm $(DEVMODEL_TESTS)/guest.initrd
