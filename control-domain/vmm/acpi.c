@@ -166,7 +166,7 @@ static uint64_t add_fadt(struct builder *builder, uint64_t dsdt)
 	fadt->boot_flags = FADT_NO_VGA; /* no keyboard controller either: its bit is absent */
 	fadt->flags = FADT_WBINVD | FADT_RESET_SUPPORTED | FADT_HW_REDUCED;
 	fadt->reset = port(PORT_POWER_RESET);
-	fadt->reset_value = RESET_VALUE;
+	fadt->reset_value = POWER_RESET_VALUE;
 	fadt->minor = 4;
 	fadt->sleep_control = port(PORT_POWER_SLEEP);
 	fadt->sleep_status = port(PORT_POWER_STATUS);

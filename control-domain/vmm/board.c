@@ -121,6 +121,8 @@ static uint8_t read_port(struct board *board, unsigned port)
 		return read_cmos(board, port - PORT_CMOS);
 	if (port == PORT_POWER_SLEEP || port == PORT_POWER_STATUS)
 		return 0;
+	if (port >= PORT_PIT && port < PORT_PIT + PIT_PORTS)
+		return 0; /* Linux tries 50,000 times to see a timer that reads FFh count down */
 	return 0xff;
 }
 
@@ -139,7 +141,7 @@ static void write_port(struct board *board, unsigned port, uint8_t value)
 		write_cmos(board, port - PORT_CMOS, value);
 	else if (port == I8042_COMMAND_PORT && value == I8042_PULSE_RESET)
 		board->event(board->context, BOARD_RESET, "reset by guest (keyboard controller)");
-	else if (port == PORT_POWER_RESET && value == RESET_VALUE)
+	else if (port == PORT_POWER_RESET && value == POWER_RESET_VALUE)
 		board->event(board->context, BOARD_RESET, "reset by guest");
 	else if (port == PORT_POWER_SLEEP)
 		write_sleep_control(board, value);

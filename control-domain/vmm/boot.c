@@ -47,11 +47,35 @@ int boot_file_open(struct boot_file *file, const char *what, const char *path, s
 	return 0;
 }
 
+/*
+ * Where firmware's reset vector would be: real-mode code that resets the VM. Linux jumps there to
+ * reboot a machine with reduced ACPI hardware and without EFI (reboot_type BIOS).
+ */
+static void write_reset_vector(const struct guest_memory *memory)
+{
+	const uint8_t code[] = {
+		0xba,
+		PORT_POWER_RESET & 0xff,
+		PORT_POWER_RESET >> 8, /* mov dx, port */
+		0xb0,
+		POWER_RESET_VALUE, /* mov al, value */
+		0xee,		   /* out dx, al */
+		0xf4,		   /* hlt */
+		0xeb,
+		0xfd, /* jmp to hlt */
+	};
+	void *to = guest_memory_at(memory, LAYOUT_RESET_VECTOR, sizeof(code));
+
+	if (to)
+		memcpy(to, code, sizeof(code));
+}
+
 int boot_load(const struct boot_request *request, struct boot_start *start, struct reason *why)
 {
 	const struct boot_file *kernel = request->kernel;
 	uint8_t magic[4];
 
+	write_reset_vector(request->memory);
 	if (kernel->bytes >= sizeof(magic) && kernel->read(kernel, 0, magic, sizeof(magic)) &&
 	    !memcmp(magic, "\177ELF", sizeof(magic)))
 		return boot_load_pvh(request, start, why);

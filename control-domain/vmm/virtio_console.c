@@ -37,8 +37,8 @@ static void write_config(struct virtio_device *device, unsigned offset, const vo
 enum { TURN_CHAINS = 64 };
 
 /*
- * Linux reads the window size at a configuration interrupt only, and an early one finds it without a
- * port (a BUG there). The first output says that the port is complete.
+ * Linux reads the window size at a configuration interrupt only, and an early one finds it without
+ * a port (a BUG there). The first output says that the port is complete.
  */
 static void tell_size_once(struct virtio_console *virtio)
 {

@@ -33,6 +33,7 @@ class Shell:
         self.name = name
         self.pending = ""
         self.seen = ""
+        self.runs = 0
 
     def send(self, text):
         os.write(self.fd, text.encode())
@@ -64,8 +65,10 @@ class Shell:
 
     def run(self, command, timeout=30, check=True):
         """Runs a command; returns its output (and with check=False also its status)."""
-        self.send(f'{command}; echo "@st""atus:$?@"\n')
-        match = self.expect(r"^(.*?)@status:(\d+)@\r?\n", timeout)
+        self.runs += 1
+        mark = f"{self.name}/{self.runs}"  # no other shell prints this, nor shows it in its echo
+        self.send(f'{command}; echo "@""{mark}:$?@"\n')
+        match = self.expect(rf"^(.*?)@{mark}:(\d+)@\r?\n", timeout)
         output = match.group(1).replace("\r", "")
         if not check:
             return output, int(match.group(2))
@@ -106,8 +109,8 @@ class Emulated:
                    ("-serial", f"unix:{self.folder}/{number},server=on,wait=off")]
         # One thread: QEMU 7.2's emulated SVM with several has been seen to hang.
         self.process = subprocess.Popen(
-            ["timeout", "900", "qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu",
-             "max,+svm", "-m", "1536", "-display", "none", "-nodefaults", "-no-reboot",
+            ["setpriv", "--pdeathsig", "TERM", "timeout", "900", "qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu",
+             "EPYC,+svm", "-m", "1536", "-display", "none", "-nodefaults", "-no-reboot",
              "-kernel", kernel(), "-initrd", IMAGES / "host.initrd",
              "-append", "console=ttyS0 quiet mitigations=off", "-serial", "stdio", *serials],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
