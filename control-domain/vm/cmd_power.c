@@ -95,15 +95,23 @@ static void show_progress(const char *name, int seconds, int most)
 		fprintf(stderr, "waiting for '%s' to power off: %d of %d s\n", name, seconds, most);
 }
 
-/* Presses the button and waits; the VM runs on if it does not obey. */
-static int power_off(const char *name, int seconds)
+static int press_button(const char *name)
 {
 	struct reason why;
+
+	if (!control_tell(name, "powerbutton", &why))
+		return EXIT_OK;
+	if (!machine_wait(name, 1000)) /* it was ending anyway */
+		return EXIT_OK;
+	return fail(EXIT_STATE, "%s; 'vm kill %s' ends it as it is", why.text, name);
+}
+
+/* The VM runs on if it does not obey. */
+static int await_off(const char *name, int seconds)
+{
 	bool told = false;
 	int passed = 0;
 
-	if (control_tell(name, "powerbutton", &why) && runtime_pid(name))
-		return fail(EXIT_STATE, "%s; 'vm kill %s' ends it as it is", why.text, name);
 	while (machine_wait(name, 1000)) {
 		if (++passed >= seconds)
 			break;
@@ -132,14 +140,21 @@ static int stop_seconds(struct cli_call *call, int *seconds)
 	return EXIT_OK;
 }
 
-static int stop_one(struct cli_call *call, const char *name)
+static int stop_one_quietly(struct cli_call *call, const char *name)
 {
 	int seconds, code = require_running(name);
 
 	if (!code)
 		code = stop_seconds(call, &seconds);
 	if (!code)
-		code = cli_has(call, "force") ? kill_it(name) : power_off(name, seconds);
+		code = cli_has(call, "force") ? kill_it(name) : press_button(name);
+	return code ? code : await_off(name, seconds);
+}
+
+static int stop_one(struct cli_call *call, const char *name)
+{
+	int code = stop_one_quietly(call, name);
+
 	return code ? code
 		    : machine_done(name, "'%s' is %s", name,
 				   cli_has(call, "force") ? "killed" : "powered off");
@@ -149,18 +164,26 @@ static int stop_one(struct cli_call *call, const char *name)
 static int stop_all(struct cli_call *call)
 {
 	char **names = store_names();
-	int first = EXIT_OK;
-	struct reason ignored;
+	int seconds, first = stop_seconds(call, &seconds);
+	char **name;
 
-	for (char **name = names; *name; name++)
-		if (runtime_pid(*name) && !cli_has(call, "force"))
-			control_tell(*name, "powerbutton", &ignored);
-	for (char **name = names; *name; name++)
-		if (runtime_pid(*name)) {
-			int code = stop_one(call, *name);
-
-			first = first ? first : code;
+	for (name = names; *name && !first; name++) {
+		if (!runtime_pid(*name)) {
+			**name = '\0';
+			continue;
 		}
+		if (cli_has(call, "force"))
+			kill_it(*name);
+		else
+			press_button(*name);
+	}
+	while (name-- > names) {
+		int code = **name ? await_off(*name, seconds) : EXIT_OK;
+
+		if (**name && !code)
+			machine_done(*name, "'%s' is off", *name);
+		first = first ? first : code;
+	}
 	store_free_names(names);
 	return first;
 }
@@ -173,4 +196,62 @@ int stop_main(struct cli_call *call)
 	if (!call->args)
 		return fail(EXIT_USAGE, "stop: write 'vm stop NAME' or 'vm stop --all'");
 	return for_each(call, stop_one);
+}
+
+static int restart_one(struct cli_call *call, const char *name)
+{
+	int code = stop_one_quietly(call, name);
+
+	if (!code)
+		code = machine_start(name);
+	return code ? code : machine_done(name, "'%s' runs again", name);
+}
+
+int restart_main(struct cli_call *call)
+{
+	return for_each(call, restart_one);
+}
+
+/* A command that the device model carries out at once. */
+static int tell(const char *name, const char *command, const char *done)
+{
+	struct reason why;
+	int code = require_running(name);
+
+	if (!code && control_tell(name, command, &why))
+		code = fail(EXIT_STATE, "%s", why.text);
+	return code ? code : machine_done(name, "'%s' %s", name, done);
+}
+
+static int reset_one(struct cli_call *call, const char *name)
+{
+	(void)call;
+	return tell(name, "reset", "starts anew, as if the reset button was pressed");
+}
+
+int reset_main(struct cli_call *call)
+{
+	return for_each(call, reset_one);
+}
+
+static int pause_one(struct cli_call *call, const char *name)
+{
+	(void)call;
+	return tell(name, "pause", "is paused; 'vm resume' lets it go on");
+}
+
+int pause_main(struct cli_call *call)
+{
+	return for_each(call, pause_one);
+}
+
+static int resume_one(struct cli_call *call, const char *name)
+{
+	(void)call;
+	return tell(name, "resume", "goes on");
+}
+
+int resume_main(struct cli_call *call)
+{
+	return for_each(call, resume_one);
 }

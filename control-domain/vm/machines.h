@@ -77,6 +77,10 @@ int machine_option(const char *name, const struct definition_key *key, const cha
 /** Create the disks of @definition that machine_option() announced. 0, or -1 with @why. */
 int machine_make_disks(const char *name, struct reason *why);
 
+/** Start what is to be started at boot, in order; or list it. An exit code. */
+int machine_autostart(void);
+int machine_autostart_list(void);
+
 /** Attach this terminal to the console. An exit code; *@ended tells whether the VM has ended. */
 int console_attach(const char *name, bool *ended);
 

@@ -10,39 +10,70 @@
 
 #include "machines.h"
 
-static const struct cli_option run_options[] = {{"rm", 0, NULL, "discard the VM at its end"},
-						{"detach", 0, NULL, "do not attach to its console"},
-						{0}};
-static const struct cli_option stop_options[] = {
-	{"force", 'f', NULL, "kill it at once instead"},
-	{"timeout", 't', "SECONDS", "wait so long for it to power off (default 60)"},
-	{"all", 'a', NULL, "all VMs that run"},
-	{0}};
-static const struct cli_option console_options[] = {
-	{"dump", 0, NULL, "print what it has said so far and end"}, {0}};
-static const struct cli_option delete_options[] = {
-	{"disks", 0, NULL, "also the disks that vm made for it"},
-	{"yes", 'y', NULL, "do not ask"},
-	{0}};
-static const struct cli_option list_options[] = {{"quiet", 'q', NULL, "names only"}, {0}};
+#define OPTIONS(...) ((const struct cli_option[]){__VA_ARGS__, {0}})
+
+#define STOP_OPTIONS                                                                               \
+	{"force", 'f', NULL, "kill it at once instead"},                                           \
+	{                                                                                          \
+		"timeout", 't', "SECONDS", "wait so long for it to power off (default 60)"         \
+	}
 
 const struct cli_command cli_commands[] = {
 	{"run", "NAME", "create (if it is new), start and attach to the console", run_main, 1, 1,
-	 run_options, .takes_keys = true,
+	 OPTIONS({"rm", 0, NULL, "discard the VM at its end"},
+		 {"detach", 0, NULL, "do not attach to its console"}),
+	 .takes_keys = true,
 	 .more = "A new NAME that is also an image's name boots that image: 'vm run demo'."},
 	{"create", "NAME", "define a VM", create_main, 1, 1, NULL, .takes_keys = true,
 	 .more = "It needs something to boot: --image, --kernel or --disk."},
 	{"start", "NAME...", "start VMs", start_main, 1, -1, NULL},
 	{"stop", "[NAME...]", "press the power button, wait until it is off", stop_main, 0, -1,
-	 stop_options},
+	 OPTIONS(STOP_OPTIONS, {"all", 'a', NULL, "all VMs that run"})},
 	{"kill", "NAME...", "end VMs at once, as if the power failed", kill_main, 1, -1, NULL},
+	{"restart", "NAME...", "stop, then start", restart_main, 1, -1, OPTIONS(STOP_OPTIONS)},
+	{"reset", "NAME...", "press the reset button", reset_main, 1, -1, NULL},
+	{"pause", "NAME...", "stop its CPUs for a while", pause_main, 1, -1, NULL},
+	{"resume", "NAME...", "let a paused VM go on", resume_main, 1, -1, NULL},
 	{"list", "", "all VMs with state, memory, CPUs, uptime, address", list_main, 0, 0,
-	 list_options},
+	 OPTIONS({"quiet", 'q', NULL, "names only"})},
 	{"show", "NAME", "everything about a VM", show_main, 1, 1, NULL},
-	{"console", "NAME", "attach to the console; Ctrl-] detaches", console_main, 1, 1,
-	 console_options},
+	{"set", "NAME [KEY=VALUE...]", "change a definition", set_main, 1, -1, NULL,
+	 .takes_keys = true,
+	 .more = "'KEY=' brings the default back. --publish replaces all published ports; disks are "
+		 "added\nby 'vm disk'."},
+	{"edit", "NAME", "open a definition in $EDITOR", edit_main, 1, 1, NULL},
+	{"rename", "NAME NEW", "give a stopped VM another name", rename_main, 2, 2, NULL},
+	{"clone", "NAME NEW", "copy a stopped VM with its disks", clone_main, 2, 2, NULL},
+	{"export", "NAME FILE", "write a stopped VM and its disks to a .tar.gz", export_main, 2, 2,
+	 NULL},
+	{"import", "FILE NAME", "define a VM from what export wrote", import_main, 2, 2, NULL},
 	{"delete", "NAME...", "delete definitions; disks stay unless --disks", delete_main, 1, -1,
-	 delete_options},
+	 OPTIONS({"disks", 0, NULL, "also the disks that vm made for it"},
+		 {"yes", 'y', NULL, "do not ask"})},
+	{"console", "NAME", "attach to the console; Ctrl-] detaches", console_main, 1, 1,
+	 OPTIONS({"dump", 0, NULL, "print what it has said so far and end"})},
+	{"ssh", "NAME [COMMAND...]", "log into a guest on the NAT network", ssh_main, 1, -1,
+	 OPTIONS({"user", 'u', "USER", "as that user (default root)"}), .passes_rest = true},
+	{"logs", "NAME", "what device model and hypervisor said of a VM", logs_main, 1, 1,
+	 OPTIONS({"follow", 'f', NULL, "go on until the VM ends"},
+		 {"since", 0, "TIME", "from then on: 10m, 2h, 1d or 2026-01-31T12:00"})},
+	{"top", "", "CPU, exits, memory, disk and network of what runs", top_main, 0, 0,
+	 OPTIONS({"once", 0, NULL, "measure a second, print, end"},
+		 {"sort", 0, "BY", "cpu (default), exits, memory, disk, net or name"})},
+	{"wait", "NAME", "wait for its end; the exit code tells how", wait_main, 1, 1,
+	 OPTIONS({"timeout", 't', "SECONDS", "not longer than that"})},
+	{"disk", "NAME [add|remove|resize ...]", "a VM's disks", disk_main, 1, 4, NULL,
+	 .more = "  vm disk NAME                     list them\n"
+		 "  vm disk NAME add SIZE|FILE       a new sparse file, an existing one, a block "
+		 "device\n"
+		 "  vm disk NAME remove NUMBER       take it off; the file is kept\n"
+		 "  vm disk NAME resize NUMBER SIZE  make it larger"},
+	{"image", "[import FILE|delete NAME]", "what new VMs can be made of", image_main, 0, 2,
+	 OPTIONS({"name", 0, "NAME", "import: its name (default: the file's)"},
+		 {"sha256", 0, "SUM", "import: refuse a file with another sum"},
+		 {"yes", 'y', NULL, "delete: do not ask"})},
+	{"autostart", "[NAME [ORDER|no]]", "what starts at boot, and in which order",
+	 autostart_main, 0, 2, OPTIONS({"start", 0, NULL, "start it all now"})},
 	{0}};
 
 /* What people's fingers know from elsewhere. */

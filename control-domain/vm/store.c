@@ -155,22 +155,26 @@ void store_free_names(char **names)
 	free(names);
 }
 
-int store_change(const char *name, const char *key, const char *const *values, unsigned int count,
+int store_change(const char *name, const struct change *changes, unsigned int count,
 		 struct reason *why)
 {
 	char path[FILE_NAME_BYTES];
 	struct definition checked;
 	char *text = read_text(store_path(path, name), DEFINITION_FILE_MAX);
-	char *edited = text ? definition_edit(text, key, values, count) : NULL;
 	int failed;
 
-	if (!edited)
+	for (unsigned int i = 0; text && i < count; i++) {
+		char *edited =
+			definition_edit(text, changes[i].key, changes[i].values, changes[i].count);
+
+		free(text);
+		text = edited;
+	}
+	if (!text)
 		failed = reason_set(why, "%s: %s", path, strerror(errno));
 	else
-		failed = definition_parse(path, edited, &checked, why) ||
-			 write_text(path, edited, why);
+		failed = definition_parse(path, text, &checked, why) || write_text(path, text, why);
 	free(text);
-	free(edited);
 	return failed ? -1 : 0;
 }
 

@@ -35,8 +35,15 @@ void store_free_names(char **names);
 /** Sorted names of the entries of a folder, without @suffix; those without it are left out. */
 char **store_folder_names(const char *folder, const char *suffix);
 
-/** Change keys of an existing definition, keeping its comments. 0, or -1 with @why. */
-int store_change(const char *name, const char *key, const char *const *values, unsigned int count,
+/* New values of one key; none takes it out. */
+struct change {
+	const char *key;
+	const char *const *values;
+	unsigned int count;
+};
+
+/** Change keys of an existing definition at once, keeping comments. 0, or -1 with @why. */
+int store_change(const char *name, const struct change *changes, unsigned int count,
 		 struct reason *why);
 
 struct image {

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+/*
+ * logs and wait: what a VM's device model said, and how it ended.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "machines.h"
+
+/* "10m", "2h", "1d" ago, or the beginning of a time as the lines have it. */
+static int since_text(const char *given, char text[32], struct reason *why)
+{
+	static const struct {
+		char unit;
+		long seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	char *end;
+	long value = strtol(given, &end, 10);
+	struct tm utc;
+
+	for (size_t i = 0; end != given && *end && !end[1] && i < 4; i++) {
+		if (units[i].unit != *end || value < 0)
+			continue;
+		time_t from = time(NULL) - value * units[i].seconds;
+
+		gmtime_r(&from, &utc);
+		strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+		return 0;
+	}
+	if (strptime(given, "%Y-%m-%d", &utc) && strlen(given) < 32) {
+		strcpy(text, given);
+		return 0;
+	}
+	return reason_set(why, "--since: '%s' is no time: write 10m, 2h, 1d or 2026-01-31T12:00",
+			  given);
+}
+
+struct printer {
+	char line[1200];
+	size_t used;
+	char since[32];
+	struct json_object *rows; /* with --json */
+};
+
+static void print_line(struct printer *printer)
+{
+	char *line = printer->line, *space = strchr(line, ' ');
+
+	printer->line[printer->used] = '\0';
+	printer->used = 0;
+	if (strncmp(line, printer->since, strlen(printer->since)) < 0)
+		return;
+	if (!printer->rows) {
+		puts(line);
+		return;
+	}
+	struct json_object *row = json_object_new_object();
+	char *text = space ? strstr(space, ": ") : NULL;
+
+	if (space)
+		*space = '\0';
+	json_object_object_add(row, "time", json_object_new_string(line));
+	json_object_object_add(row, "text", json_object_new_string(text ? text + 2 : ""));
+	json_object_array_add(printer->rows, row);
+}
+
+static void print_rest(struct printer *printer, int fd)
+{
+	char chunk[4096];
+	ssize_t bytes;
+
+	while ((bytes = read(fd, chunk, sizeof(chunk))) > 0)
+		for (ssize_t i = 0; i < bytes; i++) {
+			if (chunk[i] == '\n' || printer->used == sizeof(printer->line) - 1)
+				print_line(printer);
+			if (chunk[i] != '\n' && chunk[i] != '\r')
+				printer->line[printer->used++] = chunk[i];
+		}
+	fflush(stdout);
+}
+
+static void print_file(struct printer *printer, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	print_rest(printer, fd);
+	close(fd);
+}
+
+/* Until the VM's process ends: then everything has been said. */
+static int follow(struct printer *printer, const char *name, const char *path)
+{
+	struct pollfd events[] = {{.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = POLLIN},
+				  {.fd = runtime_watch(name), .events = POLLIN}};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char drained[4096];
+
+	if (fd < 0 || events[0].fd < 0 || inotify_add_watch(events[0].fd, path, IN_MODIFY) < 0)
+		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
+	print_rest(printer, fd);
+	while (events[1].fd >= 0 && !events[1].revents) {
+		if (poll(events, 2, -1) < 0 && errno != EINTR)
+			break;
+		while (read(events[0].fd, drained, sizeof(drained)) > 0)
+			continue;
+		print_rest(printer, fd);
+	}
+	return EXIT_OK;
+}
+
+int logs_main(struct cli_call *call)
+{
+	const char *name = call->arg[0], *since = cli_value(call, "since");
+	char path[FILE_NAME_BYTES], older[FILE_NAME_BYTES + 8];
+	static struct printer printer;
+	struct definition definition;
+	struct reason why;
+	int code = store_load(name, &definition);
+
+	if (code)
+		return code;
+	if (since && since_text(since, printer.since, &why))
+		return fail(EXIT_USAGE, "%s", why.text);
+	runtime_path(path, name, "log");
+	if (access(path, F_OK) && !say_json)
+		return fail(EXIT_STATE, "'%s' has no log: it was not started since the last boot",
+			    name);
+	snprintf(older, sizeof(older), "%s.1", path);
+	if (say_json)
+		printer.rows = json_object_new_array();
+	print_file(&printer, older);
+	if (cli_has(call, "follow") && !say_json)
+		return follow(&printer, name, path);
+	print_file(&printer, path);
+	if (say_json)
+		print_json(printer.rows);
+	return EXIT_OK;
+}
+
+int wait_main(struct cli_call *call)
+{
+	const char *name = call->arg[0], *given = cli_value(call, "timeout");
+	struct definition definition;
+	struct runtime runtime;
+	struct reason why;
+	uint64_t seconds = 0;
+	int code = runtime_pid(name) ? EXIT_OK : store_load(name, &definition);
+
+	if (code)
+		return code;
+	if (given && units_parse_number(given, 1, 1000000, &seconds, &why))
+		return fail(EXIT_USAGE, "--timeout: %s", why.text);
+	if (machine_wait(name, given ? (int)seconds * 1000 : -1))
+		return fail(EXIT_TIMEOUT, "'%s' still runs after %s s", name, given);
+	runtime_read(name, &runtime);
+	machine_done(name, "'%s' has ended%s%s", name, *runtime.why ? ": " : "", runtime.why);
+	return machine_end_code(name);
+}

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+# bash completion of vm(1). Commands and options are taken from the command's own help.
+_vm()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
+
+	if [ "$COMP_CWORD" = 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(vm --help | sed -n 's/^  \([a-z]*\) .*/\1/p') --help" -- "$word")
+		return
+	fi
+	case $before in
+	--image) mapfile -t COMPREPLY < <(compgen -W "$(vm image list | cut -d' ' -f1)" -- "$word"); return ;;
+	--net | -n) mapfile -t COMPREPLY < <(compgen -W "none nat" -- "$word"); return ;;
+	--kernel | --initrd | --disk | -d) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+	esac
+	case $word in
+	-*)
+		mapfile -t COMPREPLY < <(compgen -W \
+			"$(vm "$command" --help | grep -o -- '--[a-z0-9][a-z0-9-]*' | sort -u)" -- "$word")
+		return ;;
+	esac
+	case $command in
+	list | ls | top | create) ;;
+	image) mapfile -t COMPREPLY < <(compgen -W "list import delete" -- "$word"; compgen -f -- "$word") ;;
+	net) mapfile -t COMPREPLY < <(compgen -W "list create confirm delete" -- "$word") ;;
+	*)
+		mapfile -t COMPREPLY < <(compgen -W "$(vm list -q)" -- "$word")
+		[ "$COMP_CWORD" = 2 ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$word")
+		;;
+	esac
+}
+complete -F _vm vm

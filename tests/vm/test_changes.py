@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: MIT
+"""Definitions and disks changed, copied, moved; what a VM said and used."""
+
+import hashlib
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from bench.medium import TOP
+from vm.conftest import VM
+
+
+def test_set_keeps_comments_and_is_checked(vm):
+    vm.ok("create", "web", "--image", "demo")
+    conf = vm.conf("web")
+    conf.write_text("# why it is so\n" + conf.read_text() + "# the end\n")
+    vm.ok("set", "web", "-m", "1G", "--cpu-weight", "200", "cmdline=a b")
+    text = conf.read_text()
+    assert text.startswith("# why it is so\n") and "# the end\n" in text
+    assert "memory = 1G\n" in text and "cpu_weight = 200\n" in text and "cmdline = a b\n" in text
+    before = conf.read_bytes()
+    for words, said in ((["-m", "1"], "no unit"), (["kernel=/bin/sh"], "both set"),
+                        (["memroy=1G"], "did you mean 'memory'"), ([], "nothing to change"),
+                        (["memory"], "key=value"), (["-d", "1G"], "vm disk web add 1G")):
+        refused = vm.run("set", "web", *words)
+        assert refused.code == 2 and said in refused.err, (words, refused.err)
+    assert conf.read_bytes() == before
+    vm.ok("set", "web", "memory=", "cpu-weight=")
+    assert "memory" not in conf.read_text() and "weight" not in conf.read_text()
+
+
+def test_set_of_a_running_vm_says_when(vm):
+    vm.ok("run", "demo", "--detach")
+    assert "next start" in vm.ok("set", "demo", "-m", "1G").out
+
+
+def test_publish_is_replaced(vm):
+    vm.ok("create", "web", "--image", "demo", "--publish", "80:80", "--publish", "81:81/udp")
+    vm.ok("set", "web", "--publish", "82:82")
+    assert vm.ok("show", "web", "--json").json["definition"]["publish"] == ["82:82"]
+
+
+@pytest.mark.parametrize("answer,memory", [("n\n", 512 << 20), ("y\n", 512 << 20)])
+def test_edit_refuses_what_is_wrong(vm, answer, memory):
+    vm.ok("create", "web", "--image", "demo")
+    vm.env["EDITOR"] = "sed -i s/512M/512/"
+    result = vm.run("edit", "web", stdin=answer)  # no terminal: it does not ask
+    assert result.code == 1 and "web.conf:3: memory: '512' has no unit" in result.err
+    assert vm.rows()["web"]["memory_bytes"] == memory
+    vm.env["EDITOR"] = "sed -i s/512M/256M/"
+    vm.ok("edit", "web")
+    assert vm.rows()["web"]["memory_bytes"] == 256 << 20
+    assert list(vm.conf("web").parent.iterdir()) == [vm.conf("web")]
+
+
+def test_edit_mends_a_broken_definition(vm):
+    vm.ok("create", "web", "--image", "demo")
+    vm.conf("web").write_text("version = 1\nimage = demo\ncpu = 2\n")
+    vm.env["EDITOR"] = "sed -i s/cpu/cpus/"
+    vm.ok("edit", "web")
+    assert vm.rows()["web"]["cpus"] == 2
+
+
+def test_rename_keeps_disks_and_mac(vm):
+    vm.ok("create", "web", "--image", "demo", "-d", "10M")
+    before = vm.ok("show", "web", "--json").json
+    vm.ok("rename", "web", "shop")
+    after = vm.ok("show", "shop", "--json").json
+    assert after["effective_mac"] == before["effective_mac"]
+    assert after["definition"]["disk"] == [str(vm.root / "var/lib/hornero/vms/shop/disk0.raw")]
+    assert os.path.exists(after["definition"]["disk"][0]) and list(vm.rows()) == ["shop"]
+    vm.ok("start", "shop")
+    assert vm.run("rename", "shop", "web").code == 4
+
+
+def test_clone_copies_disks_with_their_holes(vm):
+    vm.ok("create", "web", "--image", "demo", "-d", "64M", "--publish", "80:80")
+    disk = vm.root / "var/lib/hornero/vms/web/disk0.raw"
+    with open(disk, "r+b") as file:
+        file.seek(5 << 20)
+        file.write(b"data")
+        file.seek((64 << 20) - 3)
+        file.write(b"end")
+    vm.ok("clone", "web", "two")
+    copy = vm.root / "var/lib/hornero/vms/two/disk0.raw"
+    assert copy.read_bytes() == disk.read_bytes() and copy.stat().st_blocks < 4096
+    two, web = (vm.ok("show", name, "--json").json for name in ("two", "web"))
+    assert two["effective_mac"] != web["effective_mac"] and not two["definition"]["publish"]
+    vm.ok("run", "web", "--detach")
+    vm.ok("start", "two")  # they share nothing
+
+
+def test_clone_refuses_a_disk_of_the_owner(vm):
+    (vm.root / "mine.raw").write_bytes(bytes(1 << 20))
+    vm.ok("create", "web", "--image", "demo", "-d", "mine.raw", "-d", "10M")
+    refused = vm.run("clone", "web", "two")
+    assert refused.code == 1 and "mine.raw is not one that vm made" in refused.err
+    assert list(vm.rows()) == ["web"] and not (vm.root / "var/lib/hornero/vms/two").exists()
+
+
+def test_export_and_import(vm):
+    vm.ok("create", "web", "--image", "demo", "-d", "10M", "-m", "1G")
+    disk = vm.root / "var/lib/hornero/vms/web/disk0.raw"
+    disk.write_bytes(os.urandom(4096) + bytes((10 << 20) - 4096))
+    vm.ok("export", "web", "web.tar.gz")
+    assert vm.run("export", "web", "web.tar.gz").code == 1  # never overwrites
+    vm.ok("import", "web.tar.gz", "other")
+    other = vm.ok("show", "other", "--json").json
+    assert other["memory_bytes"] == 1 << 30
+    copy = vm.root / "var/lib/hornero/vms/other/disk0.raw"
+    assert other["definition"]["disk"] == [str(copy)] and copy.read_bytes() == disk.read_bytes()
+    assert vm.run("import", "web.tar.gz", "web").code == 4
+
+
+@pytest.mark.parametrize("members", [
+    [("../evil", b"x")], [("/etc/evil", b"x")], [("vm.conf", b"version = 1\n")],
+    [("vm.conf", b"version = 1\nimage = demo\n"), ("disk0.raw", None)],
+    [("vm.conf", b"version = 1\nimage = demo\n"), ("vm.conf", b"version = 1\nimage = demo\n")],
+    [("sub/vm.conf", b"version = 1\nimage = demo\n")],
+])
+def test_import_trusts_no_archive(vm, members):
+    archive = vm.root / "evil.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            if data is None:
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                tar.addfile(info)
+                continue
+            (vm.root / "member").write_bytes(data)
+            info.size = len(data)
+            with open(vm.root / "member", "rb") as file:
+                tar.addfile(info, file)
+    refused = vm.run("import", archive, "evil")
+    assert refused.code == 1, refused.out
+    assert vm.rows() == {} and not (vm.root / "var/lib/hornero/vms/evil").exists()
+
+
+def test_disks(vm):
+    vm.ok("create", "web", "--image", "demo")
+    vm.ok("disk", "web", "add", "10M")
+    vm.ok("disk", "web", "resize", "0", "20M")
+    rows = vm.ok("disk", "web", "--json").json
+    assert [row["bytes"] for row in rows] == [20 << 20] and rows[0]["used_bytes"] == 0
+    assert set(rows[0]) == {"number", "path", "read_only", "bytes", "used_bytes"}
+    shrink = vm.run("disk", "web", "resize", "0", "1M")
+    assert shrink.code == 2 and "disks only grow" in shrink.err
+    vm.ok("disk", "web", "remove", "0")
+    assert vm.ok("disk", "web", "--json").json == [] and os.path.exists(rows[0]["path"])
+    assert vm.run("disk", "web", "remove", "0").code == 3
+    vm.ok("disk", "web", "add", "10M")  # beside the one that was kept
+    assert vm.ok("disk", "web", "--json").json[0]["path"] != rows[0]["path"]
+
+
+def test_images(vm):
+    raw = vm.root / "small.raw"
+    raw.write_bytes(bytes(1 << 20) + b"x" * 512)
+    right = hashlib.sha256(raw.read_bytes()).hexdigest()
+    wrong = vm.run("image", "import", raw, "--sha256", "0" * 64)
+    assert wrong.code == 1 and right in wrong.err
+    vm.ok("image", "import", raw, "--sha256", right)
+    rows = {row["name"]: row for row in vm.ok("image", "--json").json}
+    assert set(rows) == {"demo", "small"} and rows["demo"]["has_kernel"]
+    assert set(rows["demo"]) == {"name", "description", "has_kernel", "has_disk"}
+    assert vm.run("image", "import", raw).code == 4
+    refused = vm.run("create", "web", "--image", "small")
+    assert refused.code == 1 and "has no kernel of its own" in refused.err
+    assert vm.run("image", "delete", "demo", "--yes").code == 1
+    vm.ok("image", "delete", "small", "--yes")
+
+
+def test_images_that_name_other_files_are_refused(vm):
+    backing = bytearray(65536)
+    backing[:4], backing[7], backing[15], backing[28] = b"QFI\xfb", 3, 80, 1
+    (vm.root / "evil.qcow2").write_bytes(backing)
+    refused = vm.run("image", "import", "evil.qcow2")
+    assert refused.code == 1 and "backing file" in refused.err
+    assert not (vm.root / "var/lib/hornero/images/evil.raw").exists()
+
+
+def test_autostart_in_order(vm):
+    for name, order in (("late", 20), ("early", 5), ("never", 0)):
+        vm.ok("create", name, "--image", "demo", "-m", "64M")
+        if order:
+            vm.ok("autostart", name, order)
+    vm.ok("create", "broken", "--image", "demo", "--cmdline", "fake=refuse", "--autostart", "1")
+    assert [row["name"] for row in vm.ok("autostart", "--json").json] == ["broken", "early", "late"]
+    started = vm.run("autostart", "--start")
+    assert started.code == 1 and started.out.index("early") < started.out.index("late")
+    assert {n: r["state"] for n, r in vm.rows().items()} == {
+        "broken": "stopped", "early": "running", "late": "running", "never": "stopped"}
+    vm.ok("stop", "--all")
+    vm.ok("autostart", "early", "no")
+    assert [row["name"] for row in vm.ok("autostart", "--json").json] == ["broken", "late"]
+
+
+def test_pause_resume_reset(vm):
+    vm.ok("run", "demo", "--detach")
+    vm.ok("pause", "demo")
+    assert vm.state("demo") == "paused" and vm.rows()["demo"]["why"] == "on request"
+    again = vm.run("pause", "demo")
+    assert again.code == 4 and "is paused, not running" in again.err
+    vm.ok("resume", "demo")
+    vm.ok("reset", "demo")
+    assert vm.state("demo") == "running"
+    pid = vm.rows()["demo"]["pid"]
+    vm.ok("restart", "demo")
+    assert vm.rows()["demo"]["pid"] != pid
+
+
+def test_logs_and_wait(vm):
+    vm.ok("run", "demo", "--detach")
+    with subprocess.Popen([VM, "logs", "-f", "demo"], env=vm.env, text=True,
+                          stdout=subprocess.PIPE) as follower, \
+            subprocess.Popen([VM, "wait", "demo"], env=vm.env, text=True,
+                             stdout=subprocess.PIPE) as waiter:
+        assert "starting" in follower.stdout.readline()
+        vm.ok("stop", "demo")
+        assert follower.communicate(timeout=10)[0].splitlines()[-1].endswith(
+            "ended: power-off by guest")
+        assert waiter.communicate(timeout=10)[0] == "'demo' has ended: power-off by guest\n"
+    rows = vm.ok("logs", "demo", "--json").json
+    assert all(set(row) == {"time", "text"} for row in rows)
+    assert rows[-1]["text"] == "ended: power-off by guest"
+    assert vm.ok("logs", "demo", "--since", "1h").out == vm.ok("logs", "demo").out
+    assert vm.ok("logs", "demo", "--since", "2100-01-01").out == ""
+    assert vm.run("logs", "demo", "--since", "yesterday").code == 2
+
+
+def test_wait_tells_a_kill_and_gives_up_in_time(vm):
+    vm.ok("run", "demo", "--detach")
+    assert vm.run("wait", "demo", "--timeout", "1").code == 5
+    vm.ok("kill", "demo")
+    assert vm.run("wait", "demo").code == 7
+
+
+def test_top(vm):
+    assert "No VM runs" in vm.ok("top", "--once").out
+    vm.ok("run", "demo", "--detach")
+    row, = vm.ok("top", "--once", "--json").json
+    assert set(row) == {"name", "state", "cpu_percent", "exits_per_s", "exits_per_s_by_reason",
+                        "memory_bytes", "disk_read_bytes_per_s", "disk_written_bytes_per_s",
+                        "net_received_bytes_per_s", "net_sent_bytes_per_s"}
+    assert 40 < row["cpu_percent"] < 60  # as the fake's counter runs
+    assert vm.run("top", "--once", "--sort", "colour").code == 2
+
+
+def test_completion(vm):
+    vm.ok("create", "web", "--image", "demo")
+    script = TOP / "control-domain/vm/completion.bash"
+
+    def complete(*words):
+        line = " ".join(f"'{word}'" for word in words)
+        run = f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _vm; " \
+              "printf '%s\\n' \"${COMPREPLY[@]}\""
+        return subprocess.run(["bash", "-c", run], env={**vm.env, "PATH":
+                              f"{VM.parent}:{os.environ['PATH']}"}, capture_output=True, text=True,
+                              timeout=30, check=True).stdout.split()
+    assert complete("vm", "st") == ["start", "stop"]
+    assert complete("vm", "start", "w") == ["web"]
+    assert complete("vm", "create", "--mem") == ["--memory"]
+    assert complete("vm", "run", "x", "--image", "") == ["demo"]
