@@ -4,16 +4,16 @@
 .PHONY: devmodel-images
 
 DEVMODEL_TESTS := $(BUILD)/devmodel
-MKINITRAMFS := control-domain/image/mkinitramfs
+DEVMODEL_MKINITRAMFS := control-domain/image/mkinitramfs
 
 host-tests: devmodel-images
 
 devmodel-images: $(DEVMODEL_TESTS)/guest.initrd $(DEVMODEL_TESTS)/host.initrd devmodel
 
-$(DEVMODEL_TESTS)/%.initrd: tests/devmodel/%/init tests/devmodel/%.modules $(MKINITRAMFS) \
+$(DEVMODEL_TESTS)/%.initrd: tests/devmodel/%/init tests/devmodel/%.modules $(DEVMODEL_MKINITRAMFS) \
 		tests/devmodel/build.mk $(KERNEL)/vmlinuz
 	@mkdir -p $(@D)
-	$(MKINITRAMFS) --kernel $(KERNEL) --root tests/devmodel/$* --modules tests/devmodel/$*.modules \
+	$(DEVMODEL_MKINITRAMFS) --kernel $(KERNEL) --root tests/devmodel/$* --modules tests/devmodel/$*.modules \
 		$(addprefix --add ,$(DEVMODEL_ADD_$*)) --level 3 --output $@
 
 DEVMODEL_ADD_host := /usr/bin/vmm=$(BUILD)/control-domain/vmm/vmm /guest/kernel=$(KERNEL)/vmlinuz \
