@@ -20,6 +20,7 @@
 #include <pool.h>
 #include <tlb.h>
 #include <version.h>
+#include <vm.h>
 #include <x86/asm.h>
 #include <x86/mem.h>
 #include <x86/paging.h>
@@ -83,6 +84,7 @@ int64_t call_info(struct call *c)
 	info->heap_free_bytes = info->hypervisor_bytes - image - heap_used_bytes();
 	info->uptime_tsc = rdtsc();
 	info->boot_root_tsc = virt_control_started();
+	info->vms = vm_count();
 	info->crash_record = crash_previous() != NULL;
 	info->log_head = log_head();
 	snprintf(info->version, sizeof(info->version), "%s", HV_VERSION);

@@ -231,6 +231,55 @@ static int set_shared(struct owner_table *t, uint16_t vm, struct frame_run run, 
 	return 0;
 }
 
+/* Pages of [@base, @end) that lie in frame @i. */
+static uint32_t pages_in_frame(uint64_t i, uint64_t base, uint64_t end)
+{
+	uint64_t from = max_u64(base, i * FRAME_SIZE), to = min_u64(end, (i + 1) * FRAME_SIZE);
+
+	return (uint32_t)((to - from) / PAGE_SIZE);
+}
+
+static int pages_check(const struct owner_table *t, uint16_t vm, uint64_t base, uint64_t bytes)
+{
+	if (vm == OWNER_NO_VM || !bytes || !is_aligned(base | bytes, PAGE_SIZE) ||
+	    base >= t->frames * FRAME_SIZE || bytes > t->frames * FRAME_SIZE - base)
+		return -HV_ERR_INVAL;
+	for (uint64_t i = base / FRAME_SIZE; i * FRAME_SIZE < base + bytes; i++)
+		if (t->frame[i].kind != OWNER_VM || t->frame[i].vm != vm)
+			return -HV_ERR_OWNER;
+	return 0;
+}
+
+int owner_map_pages(struct owner_table *t, uint16_t vm, hpa_t base, uint64_t bytes)
+{
+	uint64_t end = base.v + bytes;
+	int err = pages_check(t, vm, base.v, bytes);
+
+	if (err)
+		return err;
+	for (uint64_t i = base.v / FRAME_SIZE; i * FRAME_SIZE < end; i++)
+		if (t->frame[i].mapped > UINT32_MAX - pages_in_frame(i, base.v, end))
+			return -HV_ERR_BUSY;
+	for (uint64_t i = base.v / FRAME_SIZE; i * FRAME_SIZE < end; i++)
+		t->frame[i].mapped += pages_in_frame(i, base.v, end);
+	return 0;
+}
+
+int owner_unmap_pages(struct owner_table *t, uint16_t vm, hpa_t base, uint64_t bytes)
+{
+	uint64_t end = base.v + bytes;
+	int err = pages_check(t, vm, base.v, bytes);
+
+	if (err)
+		return err;
+	for (uint64_t i = base.v / FRAME_SIZE; i * FRAME_SIZE < end; i++)
+		if (t->frame[i].mapped < pages_in_frame(i, base.v, end))
+			return -HV_ERR_STATE;
+	for (uint64_t i = base.v / FRAME_SIZE; i * FRAME_SIZE < end; i++)
+		t->frame[i].mapped -= pages_in_frame(i, base.v, end);
+	return 0;
+}
+
 int owner_share(struct owner_table *t, uint16_t vm, struct frame_run run)
 {
 	return set_shared(t, vm, run, 1);

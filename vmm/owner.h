@@ -118,6 +118,16 @@ int owner_map(struct owner_table *t, uint16_t vm, struct frame_run run) __must_u
  */
 int owner_unmap(struct owner_table *t, uint16_t vm, struct frame_run run) __must_use;
 
+/**
+ * The same for a part of VM frames, in 4 KiB pages: what a frame's count holds is the number of its
+ * pages that are mapped. [@base, @base + @bytes) is 4 KiB-aligned. -HV_ERR_INVAL, -HV_ERR_OWNER as
+ * above.
+ */
+int owner_map_pages(struct owner_table *t, uint16_t vm, hpa_t base, uint64_t bytes) __must_use;
+
+/** Undo owner_map_pages() for any part of it. -HV_ERR_STATE: not mapped. */
+int owner_unmap_pages(struct owner_table *t, uint16_t vm, hpa_t base, uint64_t bytes) __must_use;
+
 /** Let the control domain see frames of @vm, before its EPT maps them. -HV_ERR_OWNER,
  * -HV_ERR_STATE: is shared. */
 int owner_share(struct owner_table *t, uint16_t vm, struct frame_run run) __must_use;

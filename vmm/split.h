@@ -10,9 +10,10 @@
 
 #include <boot_info.h>
 
-#define SPLIT_MAX_POOL	  64
-#define CONTROL_MIN_BYTES (192 * MIB) /* kernel's init_size, an initramfs twice, and room to work  \
-				       */
+#define SPLIT_MAX_POOL 64
+#define CONTROL_MIN_BYTES                                                                          \
+	(192 * MIB) /* kernel's init_size, an initramfs twice, and room to work                    \
+		     */
 
 struct memory_split {
 	struct mem_range map[BOOT_MAX_RANGES + SPLIT_MAX_POOL]; /* for Linux */

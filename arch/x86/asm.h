@@ -144,6 +144,24 @@ ASM_CR(3)
 ASM_CR(4)
 #undef ASM_CR
 
+#define ASM_DR(n)                                                                                  \
+	static inline uint64_t read_dr##n(void)                                                    \
+	{                                                                                          \
+		uint64_t v;                                                                        \
+		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(v));                                  \
+		return v;                                                                          \
+	}                                                                                          \
+	static inline void write_dr##n(uint64_t v)                                                 \
+	{                                                                                          \
+		__asm__ volatile("mov %0, %%dr" #n ::"r"(v));                                      \
+	}
+ASM_DR(0)
+ASM_DR(1)
+ASM_DR(2)
+ASM_DR(3)
+ASM_DR(6)
+#undef ASM_DR
+
 #define ASM_PORT(name, type)                                                                       \
 	static inline void out##name(uint16_t port, type v)                                        \
 	{                                                                                          \

@@ -49,3 +49,4 @@ void window_scrub_frame(hpa_t pa);
 void *arena_map(hpa_t frame);
 void arena_unmap(hpa_t frame);
 void *arena_ptr(hpa_t pa);
+hpa_t arena_hpa(const void *p);

@@ -194,6 +194,9 @@ hpa_t hpa_of(const void *p)
 {
 	uint64_t va = (uint64_t)p;
 
+	if (va >= ARENA_BASE && va < BOOT_BASE)
+		return arena_hpa(p);
+
 	if (va >= IMAGE_BASE)
 		return HPA(va - IMAGE_BASE + image_pa);
 	if (va >= HEAP_BASE + heap.base && va < HEAP_BASE + heap.base + heap.bytes)
@@ -248,6 +251,11 @@ void window_scrub_frame(hpa_t pa)
 void *arena_ptr(hpa_t pa)
 {
 	return (void *)(ARENA_BASE + pa.v);
+}
+
+hpa_t arena_hpa(const void *p)
+{
+	return HPA((uint64_t)p - ARENA_BASE);
 }
 
 void *arena_map(hpa_t frame)

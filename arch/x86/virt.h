@@ -7,6 +7,7 @@
 #pragma once
 
 #include <abi/info.h>
+#include <abi/vcpu.h>
 #include <types.h>
 
 struct cpu;
@@ -25,3 +26,61 @@ uint64_t virt_features(void);
 
 /** TSC when the control domain was entered first. */
 uint64_t virt_control_started(void);
+
+/* --- the control domain's view of pool frames; callers hold the pool's lock --- */
+
+/** Show the frame, which is nowhere sunk, to the control domain; or hide it, which leaves a TLB
+ * debt. */
+void virt_control_show(hpa_t frame);
+void virt_control_hide(hpa_t frame);
+
+/** True if the frame was touched as a hole and led to the sink: not any more, but that leaves a
+ * debt. */
+bool virt_control_unsink(hpa_t frame);
+
+/* --- virtual machines --- */
+
+struct vlapic_message;
+struct vm;
+struct vcpu;
+
+/** Set up what a new VM needs besides @vm. -HV_ERR_NOMEM if its arena is too small. */
+int virt_vm_init(struct vm *vm) __must_use;
+
+/** Map guest memory; @flags: HV_MAP_*. On -HV_ERR_NOMEM *@pages says how many table pages it may
+ * take. Context: vm->lock. */
+int virt_vm_map(struct vm *vm, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint32_t flags,
+		uint64_t *pages) __must_use;
+
+/** Unmap and uncount; the epoch of the TLB debt, or -HV_ERR_*. Context: vm->lock and pool_lock. */
+int64_t virt_vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes) __must_use;
+
+/** Deliver an interrupt message from a device; the vCPUs to kick. Context: any. */
+uint64_t virt_vm_deliver(struct vm *vm, const struct vlapic_message *m);
+
+/** Create vCPU @index; address of its shared page or -HV_ERR_*. Context: vm->lock. */
+int64_t virt_vcpu_create(struct vm *vm, uint32_t index, uint32_t apic_id) __must_use;
+
+/** Become the only one to touch @vcpu; false if somebody is. */
+bool virt_vcpu_claim(struct vcpu *vcpu) __must_use;
+void virt_vcpu_unclaim(struct vcpu *vcpu);
+
+/** Make a claimed vCPU's registers accessible on this CPU, and end that. */
+void virt_vcpu_visit(struct vcpu *vcpu);
+void virt_vcpu_unvisit(struct vcpu *vcpu);
+
+/** Run a claimed vCPU of a held VM once this hypercall is done; claim and hold end with the stay.
+ */
+void virt_vcpu_run(struct cpu *cpu, struct vcpu *vcpu);
+
+/* These need a visit. */
+void virt_vcpu_get(struct vcpu *vcpu, uint32_t groups);
+int virt_vcpu_set(struct vcpu *vcpu, uint32_t groups) __must_use;
+int virt_vcpu_cpuid(struct vcpu *vcpu, const struct hv_cpuid *table, uint32_t n) __must_use;
+bool virt_vcpu_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value, bool write) __must_use;
+int virt_vcpu_apic(struct vcpu *vcpu, uint32_t offset, uint64_t *value, bool write) __must_use;
+bool virt_vcpu_has_event(struct vcpu *vcpu);
+
+/* These do not. */
+void virt_vcpu_nmi(struct vcpu *vcpu);
+const struct hv_vcpu_stats *virt_vcpu_stats(const struct vcpu *vcpu);

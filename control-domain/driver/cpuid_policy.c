@@ -3,6 +3,7 @@
  * The CPUID allow-list. Masks are written bit by bit with their SDM names, so that a reader can
  * check them against the manual and a diff shows which feature was added.
  */
+#include "abi/vcpu.h"
 #include "cpuid_policy.h"
 
 #ifdef __KERNEL__
@@ -175,13 +176,11 @@ static void add_xsave(struct table *table)
  */
 static void add_time(struct table *table)
 {
-	uint32_t mhz = (table->machine->tsc_khz + 500) / 1000;
-	uint64_t crystal = (uint64_t)table->machine->tsc_khz * 1000;
-	uint32_t ratio = 1;
+	uint32_t khz = table->machine->tsc_khz;
+	uint32_t mhz = (khz + 500) / 1000, shift = hv_lapic_timer_shift(khz);
 
-	for (; crystal > 0xffffffffu; crystal >>= 1)
-		ratio <<= 1;
-	add(table, 0x15, 0, false, (struct cpuid_regs_out){1, ratio, (uint32_t)crystal, 0});
+	add(table, 0x15, 0, false,
+	    (struct cpuid_regs_out){1, 1u << shift, (uint32_t)((uint64_t)khz * 1000 >> shift), 0});
 	add(table, 0x16, 0, false, (struct cpuid_regs_out){mhz, mhz, BUS_MHZ, 0});
 }
 

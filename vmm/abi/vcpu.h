@@ -164,8 +164,18 @@ struct hv_cpuid {
 };
 #define HV_MAX_CPUID 128
 
-/* Input clock of every guest's local APIC timer (before the divider), and ECX of its CPUID 15h. */
-#define HV_LAPIC_TIMER_HZ 1000000000u
+/*
+ * The input clock of a guest's local APIC timer (before the divider) is the TSC's, halved so often that its
+ * frequency in Hz fits the 32 bits of CPUID 15h ECX. EBX is 1 << this shift, EAX is 1.
+ */
+static inline uint32_t hv_lapic_timer_shift(uint64_t tsc_khz)
+{
+	uint32_t shift = 0;
+
+	while ((tsc_khz * 1000 >> shift) > 0xffffffffu)
+		shift++;
+	return shift;
+}
 
 /* VCPU_MSR: the fourth argument. */
 #define HV_MSR_READ  0

@@ -23,7 +23,7 @@
 #define MSR_MTRRCAP	  0xfeu
 #define MSR_MTRR_DEF_TYPE 0x2ffu
 #define MTRR_DEF_ENABLE	  BIT64(11)
-#define RESERVE_PAGES	  32
+#define RESERVE_PAGES	  96 /* each VM takes one to show its vCPU pages */
 #define LIMIT_WITHOUT_1G  (64 * GIB)
 #define PHYSICAL_BITS_MAX 46
 #define WB_RWX		  (EPT_RWX | EPT_TYPE(MEMORY_WB))
@@ -207,20 +207,16 @@ static void collect_unlinked(void)
 		page_free(p);
 }
 
-bool control_ept_show_frame(hpa_t frame)
+void control_ept_show_frame(hpa_t frame)
 {
-	bool stale;
-
 	lock(&map_lock);
-	stale = unsink(frame.v);
 	/* The pool's tables exist since boot, so this cannot run out of them. */
 	if (ept_set(&ept, GPA(frame.v), EPT_2M, frame, WB_RWX, &unlinked) < 0)
 		panic("pool frame %#lx has no table", frame.v);
 	unlock(&map_lock);
-	return stale;
 }
 
-bool control_ept_hide_frame(hpa_t frame)
+void control_ept_hide_frame(hpa_t frame)
 {
 	lock(&map_lock);
 	unsink(frame.v);
@@ -230,7 +226,16 @@ bool control_ept_hide_frame(hpa_t frame)
 		unlinked_epoch = debt_new(&tlb_debt);
 	collect_unlinked();
 	unlock(&map_lock);
-	return true;
+}
+
+bool control_ept_unsink(hpa_t frame)
+{
+	bool was;
+
+	lock(&map_lock);
+	was = unsink(frame.v);
+	unlock(&map_lock);
+	return was;
 }
 
 int control_ept_show_in_frame(hpa_t page, unsigned int count)
@@ -239,7 +244,6 @@ int control_ept_show_in_frame(hpa_t page, unsigned int count)
 
 	lock(&map_lock);
 	collect_unlinked();
-	unsink(page.v);
 	for (unsigned int i = 0; i < count && !err; i++) {
 		hpa_t pa = HPA(page.v + i * PAGE_SIZE);
 

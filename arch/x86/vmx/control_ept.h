@@ -24,10 +24,12 @@ uint64_t control_ept_pointer(void);
 /** Make one page of ours readable and writable by the control domain. Context: boot. */
 void control_ept_show_page(hpa_t page);
 
-/** Show or hide the 2 MiB frame at @frame. Both leave a TLB debt if they return true. Context: pool
- * lock. */
-bool control_ept_show_frame(hpa_t frame);
-bool control_ept_hide_frame(hpa_t frame);
+/** Show or hide the 2 MiB frame at @frame. Hiding leaves a TLB debt. Context: pool lock. */
+void control_ept_show_frame(hpa_t frame);
+void control_ept_hide_frame(hpa_t frame);
+
+/** True if @frame led to the sink; it is absent now, which leaves a TLB debt. Context: pool lock. */
+bool control_ept_unsink(hpa_t frame);
 
 /** Show 4 KiB pages in a frame that is otherwise hidden (vCPU pages); -HV_ERR_NOMEM. Context: pool
  * lock. */

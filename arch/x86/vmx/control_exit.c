@@ -20,6 +20,7 @@
 #include <x86/asm.h>
 #include <x86/exceptions.h>
 #include <x86/machine.h>
+#include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
@@ -94,15 +95,24 @@ static void handle_vmx_instruction(uint32_t reason)
 static void handle_vmcall(struct vmx_cpu *v, struct hv_gprs *g)
 {
 	uint32_t cpl = (vmread(VMCS_GUEST_SS_ACCESS) >> 5) & 3;
+	uint64_t result;
 
 	if (cpl != 0 || !(vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64)) {
 		vmx_inject_exception(VECTOR_UD, -1);
 		return;
 	}
 	vmx_skip_instruction();
-	g->rax = (uint64_t)hypercall_dispatch(
+	result = (uint64_t)hypercall_dispatch(
 		v->cpu, g->rax,
 		(const uint64_t[HYPERCALL_ARGS]){g->rdi, g->rsi, g->rdx, g->rcx, g->r8}, &g->rdx);
+	if (v->enter) {
+		struct vcpu *vcpu = v->enter;
+
+		v->enter = NULL;
+		vcpu_enter(v, vcpu); /* RAX is set when the stay ends */
+	} else {
+		g->rax = result;
+	}
 }
 
 void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
@@ -197,8 +207,12 @@ void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs)
 	struct vmx_cpu *v = cpu->vmx;
 
 	cpu->launched = 1;
-	v->launched = 1;
-	control_handle_exit(v, gprs);
+	if (v->vcpu) {
+		vcpu_handle_exit(v, gprs);
+	} else {
+		v->launched = 1;
+		control_handle_exit(v, gprs);
+	}
 	if (unlikely(v->nmi_owed || v->mce_owed))
 		cpu->nmi_in_root = 1;
 }
@@ -210,7 +224,10 @@ static void emit_to_log(const char *line)
 
 void vmx_entry_failed(struct cpu *cpu)
 {
-	(void)cpu;
+	if (cpu->vmx->vcpu) {
+		vcpu_entry_failed(cpu->vmx);
+		return;
+	}
 	vmcs_dump(emit_to_log);
 	panic("VM entry of the control domain failed: VM-instruction error %u, exit reason %#x",
 	      vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON));
@@ -225,7 +242,7 @@ void exit_ring_dump(const struct vmx_cpu *v, void (*emit)(const char *line))
 		const struct hv_exit_record *r = &v->ring[i % EXIT_RING];
 
 		snprintf(line, sizeof(line),
-			 "%016lx exit %-2u vm %04x/%u rip %016lx qualification %lx", r->tsc,
+			 "%016lx exit %-2u vm %04x/%u rip %016lx qualification %lx\n", r->tsc,
 			 r->reason, r->vm, r->vcpu, r->rip, r->qualification);
 		emit(line);
 	}
@@ -237,6 +254,8 @@ void vmx_nmi_owed(struct cpu *cpu)
 
 	/* First this, then the look at what is owed: an NMI in between sets both again. */
 	__atomic_store_n(&cpu->nmi_in_root, 0, __ATOMIC_SEQ_CST);
+	if (v->vcpu) /* it is the control domain's: go back there first */
+		vcpu_leave(v, HV_VCPU_EXIT_INTR);
 	if (vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) {
 		/* Another event goes first; come back before its handler's first instruction. */
 		vmwrite(VMCS_CPU_CONTROLS,

@@ -29,6 +29,7 @@
 #define MSR_XSS		  0xda0u
 #define MSR_STAR	  0xc0000081u
 #define MSR_FMASK	  0xc0000084u
+#define MSR_TSC_AUX	  0xc0000103u
 #define VECTOR_GP	  13
 #define APIC_BASE_ADDRESS MASK64(51, 12)
 
@@ -54,6 +55,7 @@ static const struct {
 	{MSR_RTIT_FIRST, MSR_RTIT_LAST, READ | WRITE},
 	{MSR_XSS, MSR_XSS, WRITE},
 	{MSR_STAR, MSR_FMASK, WRITE},
+	{MSR_TSC_AUX, MSR_TSC_AUX, WRITE},
 };
 
 static uint8_t *bitmap;
@@ -131,6 +133,11 @@ static bool write_msr(struct vmx_cpu *v, uint32_t msr, uint64_t value)
 		if (value != 0) /* CPUID offers no supervisor component */
 			return false;
 		v->xss = value;
+		return true;
+	case MSR_TSC_AUX:
+		if (!wrmsr_safe(msr, value))
+			return false;
+		v->tsc_aux = value;
 		return true;
 	default:
 		if (msr < MSR_STAR || msr > MSR_FMASK || !wrmsr_safe(msr, value))

@@ -11,7 +11,7 @@
 #define ENTRIES	   512u
 #define TOP_LEVEL  4u
 #define TABLE_BITS EPT_RWX
-#define LEAF_BITS  (EPT_RWX | EPT_TYPES | EPT_ACCESSED | EPT_DIRTY)
+#define LEAF_BITS (EPT_RWX | EPT_TYPES | EPT_IGNORE_PAT | EPT_ACCESSED | EPT_DIRTY)
 
 static uint64_t span(unsigned int level)
 {
@@ -140,7 +140,7 @@ static int split_edge(struct ept *e, uint64_t gpa)
 	}
 }
 
-static int split_edges(struct ept *e, gpa_t gpa, uint64_t bytes)
+int ept_split_edges(struct ept *e, gpa_t gpa, uint64_t bytes)
 {
 	int err = split_edge(e, gpa.v);
 
@@ -271,7 +271,7 @@ int ept_unmap(struct ept *e, gpa_t gpa, uint64_t bytes, struct ept_freed *freed)
 
 	if (!range_valid(gpa, bytes))
 		return -HV_ERR_INVAL;
-	if (split_edges(e, gpa, bytes))
+	if (ept_split_edges(e, gpa, bytes))
 		return -HV_ERR_NOMEM;
 	for (uint64_t pos = gpa.v; pos < end; pos = next) {
 		uint64_t *entry = find(e, pos, EPT_4K, &level);
@@ -317,7 +317,7 @@ int ept_protect(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t clear, uint64
 		if (is_present(old) && !rights_valid((old & ~clear) | set))
 			return -HV_ERR_INVAL;
 	}
-	if (split_edges(e, gpa, bytes))
+	if (ept_split_edges(e, gpa, bytes))
 		return -HV_ERR_NOMEM;
 	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, level, end)) {
 		uint64_t *entry = find(e, pos, EPT_4K, &level);

@@ -26,6 +26,7 @@
 #include <x86/paging.h>
 #include <x86/virt.h>
 #include <x86/vmx/control_ept.h>
+#include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
@@ -84,7 +85,7 @@ uint64_t virt_heap_bytes(unsigned int cpus, uint64_t ram_top)
 	vmx_read_caps(&vmx_caps);
 	apply_cpu_features(&vmx_caps);
 	refuse_missing(&vmx_caps, 0);
-	return (cpus * (PAGES(sizeof(struct vmx_cpu)) + 3) + PAGES(cpus * sizeof(struct debt_cpu)) +
+	return (cpus * (PAGES(sizeof(struct vmx_cpu)) + 4) + PAGES(cpus * sizeof(struct debt_cpu)) +
 		control_ept_heap_pages(ram_top) + PAGES(pool_heap_bytes(ram_top)) + 4) *
 	       PAGE_SIZE;
 }
@@ -198,6 +199,7 @@ static void alloc_cpu(struct cpu *cpu)
 	v->vmxon = boot_alloc_pages(1);
 	v->vmcs = boot_alloc_pages(1);
 	v->call_page = boot_alloc_pages(1);
+	v->xsave = boot_alloc_pages(1);
 	v->stats.cpu = cpu->index;
 	v->stats.apic_id = cpu->apic_id;
 	cpu->vmx = v;
@@ -266,6 +268,8 @@ void virt_bsp_main(void)
 	tlb_init(cpu_count);
 	control_msr_init();
 	control_io_init();
+	vcpu_boot_init();
+	guest_boot_init();
 	divide_memory();
 	for (unsigned int i = 0; i < cpu_count; i++)
 		control_ept_show_page(hpa_of(cpu_table[i]->vmx->call_page));
@@ -291,6 +295,21 @@ void virt_flush_all(void)
 {
 	vmx_flush_all();
 	write_cr3(read_cr3());
+}
+
+void virt_control_show(hpa_t frame)
+{
+	control_ept_show_frame(frame);
+}
+
+void virt_control_hide(hpa_t frame)
+{
+	control_ept_hide_frame(frame);
+}
+
+bool virt_control_unsink(hpa_t frame)
+{
+	return control_ept_unsink(frame);
 }
 
 void *virt_call_page(const struct cpu *cpu)

@@ -2,7 +2,8 @@
 /*
  * VMX state of one CPU, and the verbs on it.
  *
- * A CPU runs the control domain's VMCS all the time.
+ * A CPU runs the control domain's VMCS all the time, except between vcpu_enter() and vcpu_leave()
+ * (vcpu.h), when the VMCS of one virtual CPU is current. `vcpu` tells which.
  *
  * Reading order: caps.h, vmx.c (switching VMX on), control_vmcs.c (what the control domain may do
  * without us), control_exit.c (what it may not), entry.S.
@@ -24,14 +25,17 @@
  */
 enum cached_msr { CACHED_STAR, CACHED_LSTAR, CACHED_CSTAR, CACHED_FMASK, CACHED_MSRS };
 
+struct vcpu;
+
 struct vmx_cpu {
 	struct hv_gprs gprs; /* the control domain's */
-	struct vcpu *vcpu;   /* whose VMCS is current; NULL: the control domain's */
 	struct cpu *cpu;
+	struct vcpu *vcpu; /* whose VMCS is current; NULL: the control domain's */
 	void *vmxon, *vmcs;
 	void *call_page;      /* what the control domain exchanges with us, HV_PAGE_BYTES */
 	struct vmx_caps caps; /* as this CPU has them, before intersection */
 	struct cpuid_table cpuid;
+	struct vcpu *enter; /* to be entered once the present hypercall is done */
 	bool at_sipi_start; /* started by SIPI and has not exited since: an INIT now is stale */
 	bool nmi_owed;	    /* the control domain is owed an NMI that could not be injected yet */
 	bool mce_owed;
@@ -39,6 +43,11 @@ struct vmx_cpu {
 	uint64_t cached_msr[CACHED_MSRS];
 	uint64_t xcr0; /* the control domain's */
 	uint64_t xss;
+	/* the control domain's, while a vCPU runs here */
+	void *xsave;
+	uint64_t kernel_gs_base, spec_ctrl, cr2, dr[4], dr6;
+	uint64_t tsc_aux; /* remembered when written */
+	uint32_t last_vm; /* handle of the VM that ran here last */
 	struct hv_cpu_stats stats;
 	struct hv_exit_record ring[EXIT_RING];
 	uint32_t ring_head;

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Events for a vCPU: what is injected when, and when it sleeps.
+ *
+ * vcpu_prepare() runs before every entry. It takes what other CPUs posted, brings the timer up to
+ * date, and chooses one event by the architecture's priority: an event whose delivery was
+ * interrupted first, then what the driver ordered, NMI, external interrupt. What cannot be
+ * delivered yet asks for a window exit. Sources: SDM 3C "Event Injection", "Interrupt-Window
+ * Exiting and Virtual-Interrupt Delivery"; SDM 3A "Priority Among Concurrent Events".
+ */
+#include <vm.h>
+#include <x86/asm.h>
+#include <x86/vmx/vcpu.h>
+#include <x86/vmx/vmcs.h>
+
+#define RFLAGS_IF  BIT64(9)
+#define NMI_VECTOR 2
+#define SHADOWS	   (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
+#define CR0_PE_BIT BIT64(0)
+/* A stay without any exit ends after this many TSC ticks at the latest; Linux's tick is usually
+ * first. */
+#define LONGEST_STAY BIT64(30)
+
+void guest_fault(uint8_t vector, int64_t error)
+{
+	/* Real mode has no error codes, and VM entry would fail on one. */
+	if (!(vmread(VMCS_GUEST_CR0) & CR0_PE_BIT))
+		error = -1;
+	vmx_inject_exception(vector, error);
+}
+
+static void set_cpu_control(uint32_t bit, bool on)
+{
+	uint32_t c = vmread(VMCS_CPU_CONTROLS), wanted = on ? c | bit : c & ~bit;
+
+	if (wanted != c)
+		vmwrite(VMCS_CPU_CONTROLS, wanted);
+}
+
+void vcpu_take_orders(struct vcpu *vcpu)
+{
+	struct hv_vcpu_page *page = vcpu->page;
+	uint32_t flags = page->flags;
+
+	page->flags = 0;
+	if (!flags)
+		return;
+	if (flags & HV_RUN_REGS_DIRTY) {
+		vmwrite(VMCS_GUEST_RIP, page->rip);
+		vmwrite(VMCS_GUEST_RFLAGS, (page->rflags & UINT64_C(0x3f7fd5)) | 2);
+	}
+	if (flags & HV_RUN_CLEAR_SHADOW)
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~SHADOWS);
+	if (flags & HV_RUN_INJECT) {
+		uint32_t info = page->events.inject;
+
+		/* Hardware exceptions only: all that an emulated instruction can raise. */
+		if ((info & INTR_VALID) && INTR_TYPE(info) == INTR_TYPE_HARDWARE &&
+		    INTR_VECTOR(info) < 32)
+			guest_fault(INTR_VECTOR(info), info & INTR_ERROR_CODE
+							       ? (int64_t)page->events.inject_error
+							       : -1);
+	}
+}
+
+static void take_pending(struct vcpu *vcpu, bool *nmi)
+{
+	uint32_t pending = __atomic_load_n(&vcpu->pending, __ATOMIC_ACQUIRE);
+
+	*nmi = pending & PENDING_NMI;
+	if (likely(!(pending & (PENDING_INIT | PENDING_SIPI))))
+		return;
+	__atomic_fetch_and(&vcpu->pending, ~(uint32_t)(PENDING_INIT | PENDING_SIPI),
+			   __ATOMIC_ACQ_REL);
+	if (pending & PENDING_INIT)
+		vcpu_reset(vcpu, true);
+	if ((pending & PENDING_SIPI) && vcpu->activity == HV_ACTIVITY_WAIT_SIPI)
+		vcpu_sipi(vcpu, vcpu->sipi_vector);
+}
+
+/* True if nothing is being injected and the guest can take an NMI now. */
+static bool nmi_open(void)
+{
+	return !(vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) &&
+	       !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_NMI | SHADOWS));
+}
+
+static bool interrupts_open(void)
+{
+	return (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
+	       !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOWS);
+}
+
+static void inject_nmi(struct vcpu *vcpu, bool nmi)
+{
+	if (nmi && nmi_open()) {
+		__atomic_fetch_and(&vcpu->pending, ~(uint32_t)PENDING_NMI, __ATOMIC_ACQ_REL);
+		vmwrite(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_TYPE_NMI | NMI_VECTOR);
+		nmi = false;
+		vcpu->stats.injected++;
+	}
+	set_cpu_control(CPU_NMI_WINDOW, nmi);
+}
+
+static void inject_interrupt(struct vcpu *vcpu)
+{
+	int vector;
+
+	if (apicv_in_use()) {
+		vmwrite(VMCS_GUEST_INTERRUPT_STATUS, vlapic_interrupt_status(&vcpu->lapic));
+		return;
+	}
+	vector = vlapic_next_interrupt(&vcpu->lapic);
+	if (vector >= 0 && interrupts_open() && !(vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID)) {
+		vlapic_ack(&vcpu->lapic, (uint8_t)vector);
+		vmwrite(VMCS_ENTRY_INTERRUPTION,
+			INTR_VALID | INTR_TYPE_EXTERNAL | (uint32_t)vector);
+		vcpu->stats.injected++;
+		vector = vlapic_next_interrupt(&vcpu->lapic);
+	}
+	set_cpu_control(CPU_INTERRUPT_WINDOW, vector >= 0);
+	if (vmx_caps_has(&vmx_caps, VMX_OPT_TPR_SHADOW))
+		vmwrite(VMCS_TPR_THRESHOLD, vlapic_tpr_threshold(&vcpu->lapic));
+}
+
+/* In ticks of the host's TSC; ~0 if the timer is off. */
+static uint64_t host_deadline(const struct vcpu *vcpu)
+{
+	uint64_t d = vlapic_deadline(&vcpu->lapic);
+
+	return d == VLAPIC_NEVER ? ~UINT64_C(0) : d - vcpu->tsc_offset;
+}
+
+static void arm_timer(struct vcpu *vcpu)
+{
+	uint64_t now, deadline, ticks;
+
+	if (!vmx_caps_has(&vmx_caps, VMX_OPT_PREEMPTION_TIMER))
+		return;
+	now = rdtsc();
+	deadline = min_u64(host_deadline(vcpu), now + LONGEST_STAY);
+	ticks = deadline > now ? (deadline - now) >> MISC_PREEMPTION_RATE(vmx_caps.misc) : 0;
+	vmwrite(VMCS_PREEMPTION_TIMER, (uint32_t)ticks);
+}
+
+static void take_eoi_exits(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	vcpu->eoi_generation = __atomic_load_n(&vm->eoi_generation, __ATOMIC_ACQUIRE);
+	for (unsigned int i = 0; i < 4; i++)
+		vcpu->lapic.eoi_exit[i] = __atomic_load_n(&vm->eoi_exits[i], __ATOMIC_RELAXED);
+	if (!apicv_in_use())
+		return;
+	vmwrite(VMCS_EOI_EXIT_BITMAP_0, vcpu->lapic.eoi_exit[0]);
+	vmwrite(VMCS_EOI_EXIT_BITMAP_1, vcpu->lapic.eoi_exit[1]);
+	vmwrite(VMCS_EOI_EXIT_BITMAP_2, vcpu->lapic.eoi_exit[2]);
+	vmwrite(VMCS_EOI_EXIT_BITMAP_3, vcpu->lapic.eoi_exit[3]);
+}
+
+/* A halted vCPU goes on for an NMI, an interrupt it would take, or an event being injected. */
+static bool wakes(struct vcpu *vcpu, bool nmi)
+{
+	return nmi || (vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) ||
+	       (vlapic_has_interrupt(&vcpu->lapic) && (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF));
+}
+
+void vcpu_prepare(struct vmx_cpu *v, struct vcpu *vcpu)
+{
+	bool nmi;
+
+	if (unlikely(vcpu->eoi_due)) {
+		vcpu->eoi_due = false;
+		vcpu_leave(v, HV_VCPU_EXIT_EOI);
+		return;
+	}
+	if (unlikely(vcpu->eoi_generation !=
+		     __atomic_load_n(&vcpu->vm->eoi_generation, __ATOMIC_ACQUIRE)))
+		take_eoi_exits(vcpu);
+	take_pending(vcpu, &nmi);
+	if (vlapic_deadline(&vcpu->lapic) != VLAPIC_NEVER)
+		vlapic_timer(&vcpu->lapic, vcpu_tsc(vcpu));
+	vlapic_merge(&vcpu->lapic);
+	if (vcpu->activity == HV_ACTIVITY_WAIT_SIPI) {
+		vcpu_leave(v, HV_VCPU_EXIT_WAIT_SIPI);
+		return;
+	}
+	if (vcpu->activity == HV_ACTIVITY_HALTED) {
+		if (!wakes(vcpu, nmi)) {
+			vcpu->page->deadline_tsc = host_deadline(vcpu);
+			vcpu_leave(v, HV_VCPU_EXIT_HLT);
+			return;
+		}
+		vcpu->activity = HV_ACTIVITY_RUN;
+	}
+	inject_nmi(vcpu, nmi);
+	inject_interrupt(vcpu);
+	arm_timer(vcpu);
+}
+
+uint64_t vm_deliver(struct vm *vm, struct vcpu *source, const struct vlapic_message *m)
+{
+	uint64_t targets = vlapic_route(vm->lapic, HV_MAX_VCPUS, source ? &source->lapic : NULL, m);
+	uint64_t kick = 0;
+
+	while (targets) {
+		unsigned int i = (unsigned int)__builtin_ctzll(targets);
+		struct vcpu *t = vm->vcpu[i];
+		uint32_t bit = 0;
+
+		targets &= targets - 1;
+		switch (vlapic_deliver(&t->lapic, m)) {
+		case VLAPIC_NOTHING:
+			continue;
+		case VLAPIC_NOTIFY:
+			break;
+		case VLAPIC_DELIVER_NMI:
+			bit = PENDING_NMI;
+			break;
+		case VLAPIC_DELIVER_INIT:
+			bit = PENDING_INIT;
+			break;
+		case VLAPIC_DELIVER_SIPI:
+			__atomic_store_n(&t->sipi_vector, m->vector, __ATOMIC_RELAXED);
+			bit = PENDING_SIPI;
+			break;
+		}
+		if (bit)
+			__atomic_fetch_or(&t->pending, bit, __ATOMIC_RELEASE);
+		if (t != source)
+			kick |= BIT64(i);
+	}
+	return kick;
+}

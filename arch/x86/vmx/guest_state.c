@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A stopped vCPU's registers, in groups, between VMCS and vCPU page.
+ *
+ * Setting takes what the driver gives: a combination that the processor refuses shows at the next
+ * entry (FAIL_ENTRY names it) and harms nobody else. Only what would fault in the hypervisor itself
+ * is checked here.
+ */
+#include <string.h>
+
+#include <vm.h>
+#include <x86/asm.h>
+#include <x86/vmx/vcpu.h>
+#include <x86/vmx/vmcs.h>
+
+#define RFLAGS_DEFINED UINT64_C(0x3f7fd5)
+#define RFLAGS_ONE     2
+#define XCR0_AVX512    UINT64_C(0xe0)
+
+/* X(member of struct hv_sregs, VMCS name) */
+#define SEGMENTS(X)                                                                                \
+	X(cs, CS) X(ds, DS) X(es, ES) X(fs, FS) X(gs, GS) X(ss, SS) X(tr, TR) X(ldt, LDTR)
+
+static void get_sregs(struct vcpu *vcpu)
+{
+	struct hv_sregs *s = &vcpu->page->sregs;
+	uint64_t mask0 = vmread(VMCS_CR0_MASK), mask4 = vmread(VMCS_CR4_MASK);
+
+#define X(member, name)                                                                            \
+	s->member.base = vmread(VMCS_GUEST_##name##_BASE);                                         \
+	s->member.limit = vmread(VMCS_GUEST_##name##_LIMIT);                                       \
+	s->member.access = vmread(VMCS_GUEST_##name##_ACCESS);                                     \
+	s->member.selector = vmread(VMCS_GUEST_##name##_SELECTOR);
+	SEGMENTS(X)
+#undef X
+	s->gdt.base = vmread(VMCS_GUEST_GDTR_BASE);
+	s->gdt.limit = vmread(VMCS_GUEST_GDTR_LIMIT);
+	s->idt.base = vmread(VMCS_GUEST_IDTR_BASE);
+	s->idt.limit = vmread(VMCS_GUEST_IDTR_LIMIT);
+	s->cr0 = (vmread(VMCS_GUEST_CR0) & ~mask0) | (vmread(VMCS_CR0_SHADOW) & mask0);
+	s->cr2 = vcpu->cr2;
+	s->cr3 = vmread(VMCS_GUEST_CR3);
+	s->cr4 = (vmread(VMCS_GUEST_CR4) & ~mask4) | (vmread(VMCS_CR4_SHADOW) & mask4);
+	s->cr8 = vcpu->lapic.regs[VLAPIC_TPR / 4] >> 4;
+	s->efer = vmread(VMCS_GUEST_EFER);
+	s->apic_base = vcpu->lapic.base;
+	s->pdpte[0] = vmread(VMCS_GUEST_PDPTE0);
+	s->pdpte[1] = vmread(VMCS_GUEST_PDPTE1);
+	s->pdpte[2] = vmread(VMCS_GUEST_PDPTE2);
+	s->pdpte[3] = vmread(VMCS_GUEST_PDPTE3);
+}
+
+static int set_sregs(struct vcpu *vcpu)
+{
+	struct hv_sregs s = vcpu->page->sregs;
+	uint32_t controls = vmread(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E_GUEST;
+
+	if (vlapic_set_base(&vcpu->lapic, s.apic_base, true) < 0 || (s.cr8 & ~UINT64_C(0xf)))
+		return -HV_ERR_INVAL;
+	guest_apic_mode(vcpu);
+	vlapic_set_tpr(&vcpu->lapic, (uint8_t)(s.cr8 << 4));
+#define X(member, name)                                                                            \
+	vmwrite(VMCS_GUEST_##name##_BASE, s.member.base);                                          \
+	vmwrite(VMCS_GUEST_##name##_LIMIT, s.member.limit);                                        \
+	vmwrite(VMCS_GUEST_##name##_ACCESS, s.member.access);                                      \
+	vmwrite(VMCS_GUEST_##name##_SELECTOR, s.member.selector);
+	SEGMENTS(X)
+#undef X
+	vmwrite(VMCS_GUEST_GDTR_BASE, s.gdt.base);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, s.gdt.limit);
+	vmwrite(VMCS_GUEST_IDTR_BASE, s.idt.base);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, s.idt.limit);
+	vmwrite(VMCS_CR0_SHADOW, s.cr0);
+	vmwrite(VMCS_GUEST_CR0, (s.cr0 & ~(CR0_CD | CR0_NW)) | CR0_NE);
+	vmwrite(VMCS_CR4_SHADOW, s.cr4);
+	vmwrite(VMCS_GUEST_CR4, s.cr4 | CR4_VMXE);
+	vmwrite(VMCS_GUEST_CR3, s.cr3);
+	vmwrite(VMCS_GUEST_EFER, s.efer);
+	vmwrite(VMCS_ENTRY_CONTROLS, s.efer & EFER_LMA ? controls | ENTRY_IA32E_GUEST : controls);
+	vmwrite(VMCS_GUEST_PDPTE0, s.pdpte[0]);
+	vmwrite(VMCS_GUEST_PDPTE1, s.pdpte[1]);
+	vmwrite(VMCS_GUEST_PDPTE2, s.pdpte[2]);
+	vmwrite(VMCS_GUEST_PDPTE3, s.pdpte[3]);
+	vcpu->cr2 = s.cr2;
+	vcpu->flush_vpid = true;
+	return 0;
+}
+
+static void get_events(struct vcpu *vcpu)
+{
+	struct hv_events *e = &vcpu->page->events;
+
+	e->inject = vmread(VMCS_ENTRY_INTERRUPTION);
+	e->inject_error = vmread(VMCS_ENTRY_ERROR_CODE);
+	e->inject_length = vmread(VMCS_ENTRY_INSN_LENGTH);
+	e->nmi_pending = !!(__atomic_load_n(&vcpu->pending, __ATOMIC_RELAXED) & PENDING_NMI);
+	e->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	e->activity = vcpu->activity;
+	e->sipi_vector = vcpu->sipi_vector;
+	e->pad = 0;
+	e->pending_dbg = vmread(VMCS_GUEST_PENDING_DEBUG);
+}
+
+static int set_events(struct vcpu *vcpu)
+{
+	struct hv_events e = vcpu->page->events;
+
+	if (e.activity > HV_ACTIVITY_SIPI_RECEIVED || e.sipi_vector > 0xff)
+		return -HV_ERR_INVAL;
+	vmwrite(VMCS_ENTRY_INTERRUPTION, e.inject & INTR_VALID ? e.inject : 0);
+	vmwrite(VMCS_ENTRY_ERROR_CODE, e.inject_error);
+	vmwrite(VMCS_ENTRY_INSN_LENGTH, e.inject_length);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, e.interruptibility);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, e.pending_dbg);
+	if (e.nmi_pending)
+		__atomic_fetch_or(&vcpu->pending, PENDING_NMI, __ATOMIC_RELEASE);
+	else
+		__atomic_fetch_and(&vcpu->pending, ~(uint32_t)PENDING_NMI, __ATOMIC_RELEASE);
+	vcpu->sipi_vector = (uint8_t)e.sipi_vector;
+	vcpu->activity = e.activity;
+	if (e.activity == HV_ACTIVITY_SIPI_RECEIVED) {
+		vcpu->activity = HV_ACTIVITY_WAIT_SIPI;
+		__atomic_fetch_or(&vcpu->pending, PENDING_SIPI, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+/* What XSETBV would refuse (SDM 1 "Managing State Using the XSAVE Feature Set"). */
+static bool xcr0_valid(uint64_t x)
+{
+	if (!vcpu_xcr0_allowed())
+		return x <= 1;
+	if ((x & ~vcpu_xcr0_allowed()) || !(x & 1) || ((x & 4) && !(x & 2)))
+		return false;
+	return !(x & XCR0_AVX512) || ((x & XCR0_AVX512) == XCR0_AVX512 && (x & 4));
+}
+
+void vcpu_get_groups(struct vcpu *vcpu, uint32_t groups)
+{
+	struct hv_vcpu_page *p = vcpu->page;
+
+	p->gprs.rsp = vmread(VMCS_GUEST_RSP);
+	if (groups & HV_GROUP_REGS) {
+		p->rip = vmread(VMCS_GUEST_RIP);
+		p->rflags = vmread(VMCS_GUEST_RFLAGS);
+	}
+	if (groups & HV_GROUP_SREGS)
+		get_sregs(vcpu);
+	if (groups & HV_GROUP_DEBUG) {
+		memcpy(p->debug.dr, vcpu->dr, sizeof(vcpu->dr));
+		p->debug.dr6 = vcpu->dr6;
+		p->debug.dr7 = vmread(VMCS_GUEST_DR7);
+	}
+	if (groups & HV_GROUP_EVENTS)
+		get_events(vcpu);
+	if (groups & HV_GROUP_LAPIC) {
+		vlapic_merge(&vcpu->lapic);
+		vlapic_get_state(&vcpu->lapic, p->lapic, false, vcpu_tsc(vcpu));
+	}
+	if (groups & HV_GROUP_FPU) {
+		p->xcr0 = vcpu->xcr0;
+		p->xss = vcpu->xss;
+	}
+}
+
+int vcpu_set_groups(struct vcpu *vcpu, uint32_t groups)
+{
+	struct hv_vcpu_page *p = vcpu->page;
+	uint64_t xcr0 = p->xcr0;
+	int err = 0;
+
+	if (groups & HV_GROUP_FPU) {
+		if (!xcr0_valid(xcr0))
+			return -HV_ERR_INVAL;
+		vcpu->xcr0 = xcr0;
+	}
+	if (groups & HV_GROUP_REGS) {
+		vmwrite(VMCS_GUEST_RSP, p->gprs.rsp);
+		vmwrite(VMCS_GUEST_RIP, p->rip);
+		vmwrite(VMCS_GUEST_RFLAGS, (p->rflags & RFLAGS_DEFINED) | RFLAGS_ONE);
+	}
+	if (groups & HV_GROUP_SREGS)
+		err = set_sregs(vcpu);
+	if (!err && (groups & HV_GROUP_DEBUG)) {
+		/* Values that MOV to DR6 and DR7 would fault on are cut. */
+		memcpy(vcpu->dr, p->debug.dr, sizeof(vcpu->dr));
+		vcpu->dr6 = (uint32_t)p->debug.dr6;
+		vmwrite(VMCS_GUEST_DR7, (uint32_t)p->debug.dr7);
+	}
+	if (!err && (groups & HV_GROUP_EVENTS))
+		err = set_events(vcpu);
+	if (!err && (groups & HV_GROUP_LAPIC)) {
+		uint8_t image[sizeof(p->lapic)];
+
+		memcpy(image, p->lapic, sizeof(image));
+		vlapic_set_state(&vcpu->lapic, image, vcpu_tsc(vcpu));
+	}
+	return err;
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Turning a CPU into a virtual one, and back.
+ *
+ * What the VMCS does not switch is switched here: SYSCALL MSRs, KERNEL_GS_BASE, TSC_AUX, SPEC_CTRL,
+ * CR2, debug registers, XCR0 and every XSAVE component. The control domain's values are remembered
+ * when it writes them (their writes exit) or saved on the way in. Whatever a guest leaves in a
+ * register is gone before Linux runs again.
+ */
+#define LOG_TAG "vcpu"
+#include <string.h>
+
+#include <log.h>
+#include <panic.h>
+#include <vm.h>
+#include <x86/asm.h>
+#include <x86/mem.h>
+#include <x86/vmx/vcpu.h>
+#include <x86/vmx/vmcs.h>
+
+#define MSR_STAR      0xc0000081u
+#define MSR_TSC_AUX   0xc0000103u
+#define MSR_SPEC_CTRL 0x48u
+#define MSR_PRED_CMD  0x49u
+#define PRED_IBPB     1
+#define DR7_ENABLES   0xff
+
+static struct {
+	bool xsave, spec_ctrl, ibpb, rdtscp;
+	uint64_t xcr0; /* components that exist and are allowed */
+} has;
+
+void vcpu_boot_init(void)
+{
+	uint32_t edx = cpuid_has_leaf(7) ? cpuid(7, 0).edx : 0;
+
+	has.xsave = read_cr4() & CR4_OSXSAVE;
+	if (has.xsave)
+		has.xcr0 = XCR0_ALLOWED & (cpuid(0xd, 0).eax | (uint64_t)cpuid(0xd, 0).edx << 32);
+	has.spec_ctrl = has.ibpb = edx & BIT64(26);
+	has.rdtscp = vmx_caps.cpu2.may & CPU2_RDTSCP;
+}
+
+uint64_t vcpu_xcr0_allowed(void)
+{
+	return has.xcr0;
+}
+
+static void fpu_save(void *area)
+{
+	if (has.xsave)
+		__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((uint32_t)has.xcr0),
+				 "d"((uint32_t)(has.xcr0 >> 32))
+				 : "memory");
+	else
+		__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
+}
+
+/* False if the image is malformed; the registers hold something safe to overwrite then. */
+static bool fpu_load(const void *area)
+{
+	uint32_t ok = 0;
+
+	if (has.xsave)
+		__asm__ volatile("1: xrstor64 (%1)\nmovl $1, %0\n2:\n" EX_TABLE("1b", "2b")
+				 : "+r"(ok)
+				 : "r"(area), "a"((uint32_t)has.xcr0),
+				   "d"((uint32_t)(has.xcr0 >> 32))
+				 : "memory");
+	else
+		__asm__ volatile("1: fxrstor64 (%1)\nmovl $1, %0\n2:\n" EX_TABLE("1b", "2b")
+				 : "+r"(ok)
+				 : "r"(area)
+				 : "memory");
+	return ok;
+}
+
+static void set_xcr0(uint64_t from, uint64_t to)
+{
+	if (has.xsave && from != to)
+		BUG_ON(!xsetbv_safe(0, to));
+}
+
+/* The page's FPU image is written by the control domain too: one that the processor refuses becomes
+ * the initial state. */
+static void guest_fpu_load(struct vcpu *vcpu)
+{
+	static const struct {
+		uint16_t fcw;
+		uint8_t zero[22];
+		uint32_t mxcsr;
+		uint8_t rest[4096 - 28];
+	} __aligned(64) initial = {.fcw = 0x37f, .mxcsr = 0x1f80};
+
+	if (!fpu_load(vcpu->page->xsave))
+		BUG_ON(!fpu_load(&initial));
+}
+
+static void msrs_to_guest(struct vmx_cpu *v, struct vcpu *vcpu)
+{
+	for (unsigned int i = 0; i < CACHED_MSRS; i++)
+		if (v->cached_msr[i] != vcpu->msr[i])
+			wrmsr(MSR_STAR + i, vcpu->msr[i]);
+	v->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	wrmsr(MSR_KERNEL_GS_BASE, vcpu->kernel_gs_base);
+	if (has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
+		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
+	if (has.ibpb && v->last_vm != vcpu->vm->handle)
+		wrmsr(MSR_PRED_CMD, PRED_IBPB);
+	v->last_vm = vcpu->vm->handle;
+	if (has.spec_ctrl) {
+		v->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
+		if (v->spec_ctrl != vcpu->spec_ctrl)
+			wrmsr_safe(MSR_SPEC_CTRL,
+				   vcpu->spec_ctrl); /* bits that this CPU lacks: not set */
+	}
+}
+
+static void msrs_to_control(struct vmx_cpu *v, struct vcpu *vcpu)
+{
+	if (has.spec_ctrl) {
+		vcpu->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
+		if (v->spec_ctrl != vcpu->spec_ctrl)
+			wrmsr(MSR_SPEC_CTRL, v->spec_ctrl);
+	}
+	if (has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
+		wrmsr(MSR_TSC_AUX, v->tsc_aux);
+	vcpu->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
+	for (unsigned int i = 0; i < CACHED_MSRS; i++)
+		if (v->cached_msr[i] != vcpu->msr[i])
+			wrmsr(MSR_STAR + i, v->cached_msr[i]);
+}
+
+void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu)
+{
+	v->dr[0] = read_dr0();
+	v->dr[1] = read_dr1();
+	v->dr[2] = read_dr2();
+	v->dr[3] = read_dr3();
+	v->dr6 = read_dr6();
+	write_dr0(vcpu->dr[0]);
+	write_dr1(vcpu->dr[1]);
+	write_dr2(vcpu->dr[2]);
+	write_dr3(vcpu->dr[3]);
+	write_dr6(vcpu->dr6);
+}
+
+static void debug_save(struct vmx_cpu *v, struct vcpu *vcpu)
+{
+	vcpu->dr[0] = read_dr0();
+	vcpu->dr[1] = read_dr1();
+	vcpu->dr[2] = read_dr2();
+	vcpu->dr[3] = read_dr3();
+	vcpu->dr6 = read_dr6();
+	write_dr0(v->dr[0]);
+	write_dr1(v->dr[1]);
+	write_dr2(v->dr[2]);
+	write_dr3(v->dr[3]);
+	write_dr6(v->dr6);
+}
+
+uint64_t vcpu_tsc(const struct vcpu *vcpu)
+{
+	return rdtsc() + vcpu->tsc_offset;
+}
+
+/* After a stay elsewhere the host state is another CPU's, and translations held here may be stale.
+ */
+static void settle_here(struct vmx_cpu *v, struct vcpu *vcpu)
+{
+	if (vcpu->last_cpu != v->cpu->index)
+		vmx_write_host_state(v->cpu);
+	if (vcpu->last_cpu != v->cpu->index || vcpu->flush_vpid) {
+		vmx_flush_vpid(vcpu->vpid);
+		vmx_flush_ept(vcpu->vm->virt->eptp);
+		vcpu->last_cpu = v->cpu->index;
+		vcpu->flush_vpid = false;
+	}
+}
+
+void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
+{
+	v->cr2 = read_cr2();
+	fpu_save(v->xsave);
+	set_xcr0(v->xcr0, has.xcr0);
+	guest_fpu_load(vcpu);
+	set_xcr0(has.xcr0, vcpu->xcr0);
+	msrs_to_guest(v, vcpu);
+	if (vcpu->dr_live)
+		vcpu_debug_load(v, vcpu);
+	write_cr2(vcpu->cr2);
+	vmx_load(vcpu->vmcs);
+	v->vcpu = vcpu;
+	v->cpu->gprs = &vcpu->page->gprs;
+	v->cpu->launched = 0;
+	settle_here(v, vcpu);
+	vcpu->entered_tsc = rdtsc();
+	vcpu_take_orders(vcpu);
+	vcpu_prepare(v, vcpu);
+}
+
+void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
+{
+	struct vcpu *vcpu = v->vcpu;
+
+	vcpu->page->rip = vmread(VMCS_GUEST_RIP);
+	vcpu->page->rflags = vmread(VMCS_GUEST_RFLAGS);
+	vcpu->page->exit = exit;
+	vmx_clear(vcpu->vmcs);
+	vmx_load(v->vmcs);
+	vcpu->cr2 = read_cr2();
+	write_cr2(v->cr2);
+	if (vcpu->dr_live)
+		debug_save(v, vcpu);
+	msrs_to_control(v, vcpu);
+	set_xcr0(vcpu->xcr0, has.xcr0);
+	fpu_save(vcpu->page->xsave);
+	set_xcr0(has.xcr0, v->xcr0);
+	BUG_ON(!fpu_load(v->xsave));
+	vcpu->stats.guest_tsc += rdtsc() - vcpu->entered_tsc;
+	vcpu->page->guest_tsc = vcpu->stats.guest_tsc;
+	v->vcpu = NULL;
+	v->cpu->gprs = &v->gprs;
+	v->cpu->launched = v->launched;
+	v->gprs.rax = exit;
+	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
+	vm_release(vcpu->vm);
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A virtual CPU: what it is, and how a CPU turns into it and back.
+ *
+ * A stay in the guest begins with vcpu_enter(), called by the VCPU_RUN hypercall, and ends with
+ * vcpu_leave(), which makes the control domain's VMCS current again and puts the exit code into its
+ * RAX. In between the CPU's `vcpu` is set, and every VM exit goes to vcpu_handle_exit(). Outside of
+ * a stay the VMCS is clear (in memory, active on no CPU), so any CPU may load it: a vCPU migrates
+ * freely and a dying VM leaves nothing behind in a CPU.
+ *
+ * `page` is shared with the control domain and hostile. `running` is the ownership of all else:
+ * whoever sets it (a stay, or a call about the stopped vCPU) may touch the vCPU. Other CPUs only
+ * post: interrupts into `lapic.posted`, the rest into `pending`.
+ *
+ * Next: vcpu.c, guest_exit.c, guest_event.c, guest_state.c, guest_msr.c.
+ */
+#pragma once
+
+#include <abi/vcpu.h>
+#include <types.h>
+#include <vlapic.h>
+#include <x86/vmx/ept.h>
+#include <x86/vmx/vmx.h>
+
+struct vm;
+
+enum vcpu_pending { PENDING_NMI = 1, PENDING_INIT = 2, PENDING_SIPI = 4 };
+
+#define PLE_WINDOW_TICKS 4096
+#define GUEST_MTRRS 27 /* 8 variable pairs and 11 fixed */
+
+struct vcpu {
+	struct vlapic lapic; /* first: cache-line aligned */
+	struct hv_vcpu_page *page;
+	struct vm *vm;
+	void *vmcs;
+	struct hv_cpuid *cpuid; /* sorted by function, index */
+	uint32_t cpuids;
+	uint32_t index, apic_id;
+	uint16_t vpid;
+	uint32_t running; /* 0 or 1, by compare-and-swap */
+	uint32_t pending; /* enum vcpu_pending, set by any CPU */
+	uint8_t sipi_vector;
+	uint32_t activity; /* enum hv_activity */
+	bool dr_live;	   /* debug registers hold the guest's values; MOV DR does not exit */
+	bool eoi_due;	   /* the next stay ends at once with EOI of page->vector */
+	bool flush_vpid;   /* translations of this VPID are stale everywhere */
+	uint32_t last_cpu; /* it last ran there; elsewhere its VPID's translations are stale */
+	uint32_t eoi_generation; /* of vm->eoi_exits, as lapic.eoi_exit and VMCS have them */
+	uint64_t msr[CACHED_MSRS];
+	uint64_t kernel_gs_base, tsc_aux, spec_ctrl, tsc_adjust, misc_enable;
+	uint64_t mtrr_def_type, mtrr[GUEST_MTRRS];
+	uint64_t tsc_offset;
+	uint64_t xcr0, xss;
+	uint64_t cr2, dr[4], dr6;
+	struct hv_vcpu_stats stats;
+	uint64_t entered_tsc;
+	uint32_t ple_window; /* TSC ticks */
+};
+
+/** What a VM has on VMX. */
+struct virt_vm {
+	struct ept ept;
+	struct ept_pages pages;
+	struct ept_freed freed; /* tables unlinked, usable again once `freed_epoch` is paid */
+	uint64_t freed_epoch;
+	uint64_t eptp;
+	uint8_t *msr_bitmap[2]; /* xAPIC mode, x2APIC mode */
+	uint64_t tsc_offset;
+};
+
+/** Make @cpu run @vcpu, whose `running` the caller has set. Nothing else may touch the VMCS before
+ * the entry. */
+void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu);
+
+/** Find out what this machine can switch. Context: boot. */
+void vcpu_boot_init(void);
+
+/** XCR0 components that guests may use; 0 without XSAVE. */
+uint64_t vcpu_xcr0_allowed(void);
+
+/** Load the guest's debug registers and save the control domain's. */
+void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu);
+
+/** Take what the driver left in the page before this stay: changed RIP and RFLAGS, an event to
+ * inject. */
+void vcpu_take_orders(struct vcpu *vcpu);
+
+/** End the stay: control domain's VMCS, state and RAX = @exit. */
+void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit);
+
+/** Handle a VM exit of the vCPU that runs on @v. */
+void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *gprs);
+
+/** Just before an entry: events, timers. May end the stay. Context: guest VMCS current. */
+void vcpu_prepare(struct vmx_cpu *v, struct vcpu *vcpu);
+
+/** The current VMCS refused entry: end the stay with the reason. */
+void vcpu_entry_failed(struct vmx_cpu *v);
+
+/** Reset to the power-up state (@init: by INIT, which keeps some of it). Context: guest VMCS
+ * current. */
+void vcpu_reset(struct vcpu *vcpu, bool init);
+
+/** Start at the vector of a SIPI. Context: guest VMCS current. */
+void vcpu_sipi(struct vcpu *vcpu, uint8_t vector);
+
+/** Copy groups of registers between VMCS and page. Context: guest VMCS current. -HV_ERR_INVAL names
+ * no field; nothing has changed then. */
+void vcpu_get_groups(struct vcpu *vcpu, uint32_t groups);
+int vcpu_set_groups(struct vcpu *vcpu, uint32_t groups) __must_use;
+
+/** Guest MSRs; @host: on behalf of the control domain. False: #GP. */
+bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+bool guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value, bool host);
+
+/** Fill the MSR bitmaps of @virt. */
+void guest_msr_bitmaps(struct virt_vm *virt);
+
+/** The vCPU's APIC mode changed: bitmap and controls follow. Context: guest VMCS current. */
+void guest_apic_mode(struct vcpu *vcpu);
+
+/** Do what a write to an APIC register asks: IPIs (kick bits go to the page), EOI. True if the stay
+ * must end: *@exit says how. */
+bool guest_apic_effect(struct vcpu *vcpu, const struct vlapic_effect *effect,
+		       enum hv_vcpu_exit *exit);
+
+/** Deliver @m to the vCPUs of @vm it reaches; @source may be NULL. Returns the vCPUs to kick.
+ * Context: any CPU. */
+uint64_t vm_deliver(struct vm *vm, struct vcpu *source, const struct vlapic_message *m);
+
+/** This CPU's part of creating VMs. Context: boot. */
+void guest_boot_init(void);
+
+/** Guest's TSC now. */
+uint64_t vcpu_tsc(const struct vcpu *vcpu);
+
+/** True if the processor virtualizes APIC registers and interrupt delivery. */
+bool apicv_in_use(void);
+
+/** Inject @vector into the guest of the current VMCS; no error code in real mode. */
+void guest_fault(uint8_t vector, int64_t error);

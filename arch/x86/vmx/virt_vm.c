@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The VMX side of <x86/virt.h>'s verbs on VMs and vCPUs.
+ *
+ * Thin: each verb makes the right VMCS current, if it needs one, and calls the file that knows.
+ */
+#include <string.h>
+
+#include <panic.h>
+#include <pool.h>
+#include <tlb.h>
+#include <vm.h>
+#include <x86/asm.h>
+#include <x86/mem.h>
+#include <x86/virt.h>
+#include <x86/vmx/vcpu.h>
+#include <x86/vmx/vmcs.h>
+
+/* CR4 bits that need no CPUID bit: VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
+#define CR4_BASE UINT64_C(0x7ff)
+
+bool virt_vcpu_claim(struct vcpu *vcpu)
+{
+	uint32_t no = 0;
+
+	return __atomic_compare_exchange_n(&vcpu->running, &no, 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+void virt_vcpu_unclaim(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
+}
+
+void virt_vcpu_visit(struct vcpu *vcpu)
+{
+	vmx_load(vcpu->vmcs);
+}
+
+void virt_vcpu_unvisit(struct vcpu *vcpu)
+{
+	vmx_clear(vcpu->vmcs);
+	vmx_load(this_vmx()->vmcs);
+}
+
+void virt_vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
+{
+	cpu->vmx->enter = vcpu;
+}
+
+void virt_vcpu_get(struct vcpu *vcpu, uint32_t groups)
+{
+	vcpu_get_groups(vcpu, groups);
+}
+
+int virt_vcpu_set(struct vcpu *vcpu, uint32_t groups)
+{
+	return vcpu_set_groups(vcpu, groups);
+}
+
+bool virt_vcpu_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value, bool write)
+{
+	return write ? guest_msr_write(vcpu, msr, *value, true) : guest_msr_read(vcpu, msr, value);
+}
+
+int virt_vcpu_apic(struct vcpu *vcpu, uint32_t offset, uint64_t *value, bool write)
+{
+	struct vlapic_effect effect = {0};
+	enum hv_vcpu_exit exit;
+	int err;
+
+	if (vlapic_x2apic(&vcpu->lapic) || !vlapic_enabled(&vcpu->lapic))
+		return -HV_ERR_STATE;
+	if (!write)
+		return vlapic_read(&vcpu->lapic, offset, vcpu_tsc(vcpu), value);
+	err = vlapic_write(&vcpu->lapic, offset, (uint32_t)*value, vcpu_tsc(vcpu), &effect);
+	if (err)
+		return err;
+	if (guest_apic_effect(vcpu, &effect, &exit))
+		vcpu->eoi_due = true;
+	*value = vcpu->page->kick;
+	vcpu->page->kick = 0;
+	return 0;
+}
+
+void virt_vcpu_nmi(struct vcpu *vcpu)
+{
+	__atomic_fetch_or(&vcpu->pending, PENDING_NMI, __ATOMIC_RELEASE);
+}
+
+bool virt_vcpu_has_event(struct vcpu *vcpu)
+{
+	uint32_t pending = __atomic_load_n(&vcpu->pending, __ATOMIC_SEQ_CST);
+
+	if (vcpu->activity == HV_ACTIVITY_WAIT_SIPI)
+		return pending & (PENDING_SIPI | PENDING_INIT);
+	if (vcpu->activity != HV_ACTIVITY_HALTED)
+		return true;
+	return pending || (vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) ||
+	       (vlapic_has_interrupt(&vcpu->lapic) && (vmread(VMCS_GUEST_RFLAGS) & BIT64(9)));
+}
+
+const struct hv_vcpu_stats *virt_vcpu_stats(const struct vcpu *vcpu)
+{
+	return &vcpu->stats;
+}
+
+uint64_t virt_vm_deliver(struct vm *vm, const struct vlapic_message *m)
+{
+	return vm_deliver(vm, NULL, m);
+}
+
+/* --- CPUID --- */
+
+static bool before(const struct hv_cpuid *a, const struct hv_cpuid *b)
+{
+	return a->function != b->function ? a->function < b->function : a->index < b->index;
+}
+
+/* CR4 bits that the table's features allow (SDM 3A "Control Registers"). */
+static uint64_t cr4_of_cpuid(const struct vcpu *vcpu)
+{
+	static const struct {
+		uint32_t function, reg, bit, cr4;
+	} features[] = {
+		{1, 2, 17, 17}, /* PCIDE */
+		{1, 2, 26, 18}, /* OSXSAVE */
+		{7, 1, 0, 16},	/* FSGSBASE */
+		{7, 1, 7, 20},	/* SMEP */
+		{7, 1, 20, 21}, /* SMAP */
+		{7, 2, 2, 11},	/* UMIP */
+		{7, 2, 3, 22},	/* PKE */
+	};
+	uint64_t allowed = CR4_BASE;
+
+	for (uint32_t i = 0; i < vcpu->cpuids; i++) {
+		const struct hv_cpuid *e = &vcpu->cpuid[i];
+		const uint32_t regs[] = {e->eax, e->ebx, e->ecx, e->edx};
+
+		for (size_t f = 0; f < ARRAY_SIZE(features); f++)
+			if (features[f].function == e->function && e->index == 0 &&
+			    (regs[features[f].reg] & BIT64(features[f].bit)))
+				allowed |= BIT64(features[f].cr4);
+	}
+	return allowed & vmx_caps.cr4_fixed1;
+}
+
+int virt_vcpu_cpuid(struct vcpu *vcpu, const struct hv_cpuid *table, uint32_t n)
+{
+	memcpy(vcpu->cpuid, table, n * sizeof(*table));
+	for (uint32_t i = 1; i < n; i++)
+		if (!before(&vcpu->cpuid[i - 1], &vcpu->cpuid[i])) {
+			vcpu->cpuids = 0;
+			return -HV_ERR_INVAL;
+		}
+	vcpu->cpuids = n;
+	vmwrite(VMCS_CR4_MASK, ~cr4_of_cpuid(vcpu));
+	return 0;
+}
+
+/* --- memory --- */
+
+static void collect_tables(struct vm *vm)
+{
+	struct virt_vm *virt = vm->virt;
+	void *page;
+
+	if (!virt->freed.first || !debt_cleared(&tlb_debt, virt->freed_epoch))
+		return;
+	while ((page = ept_freed_pop(&virt->ept, &virt->freed)))
+		vm_page_free(vm, page);
+}
+
+int virt_vm_map(struct vm *vm, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint32_t flags,
+		uint64_t *pages)
+{
+	unsigned int largest = flags & HV_MAP_DIRTY ? EPT_4K : vm->virt->ept.largest;
+	uint64_t attr = EPT_R | EPT_TYPE(MEMORY_WB) | EPT_IGNORE_PAT;
+
+	attr |= flags & HV_MAP_WRITE ? EPT_W : 0;
+	attr |= flags & HV_MAP_EXEC ? EPT_X : 0;
+	collect_tables(vm);
+	*pages = ept_pages_needed(gpa, hpa, bytes, largest);
+	return ept_map(&vm->virt->ept, gpa, hpa, bytes, attr, largest);
+}
+
+static bool is_lent(hpa_t hpa)
+{
+	const struct frame *f = owner_of(&pool, hpa);
+
+	return !f || f->kind != OWNER_VM;
+}
+
+/* Takes the mapped-page counts back leaf by leaf; the caller holds the pool's lock. */
+static void uncount(struct vm *vm, gpa_t gpa, uint64_t bytes)
+{
+	uint64_t at = gpa.v, end = gpa.v + bytes;
+	struct ept_leaf leaf;
+
+	while (at < end) {
+		bool present = ept_lookup(&vm->virt->ept, GPA(at), &leaf);
+		uint64_t size = UINT64_C(1) << ept_shift(leaf.level);
+		uint64_t next = min_u64(align_down(at, size) + size, end);
+
+		if (present && !is_lent(leaf.hpa) &&
+		    owner_unmap_pages(&pool, vm->slot, leaf.hpa, next - at) < 0)
+			panic("VM %x: mapped pages of %#lx were not counted", vm->handle,
+			      leaf.hpa.v);
+		at = next;
+	}
+}
+
+int64_t virt_vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes)
+{
+	struct virt_vm *virt = vm->virt;
+	int err;
+
+	/* The APIC page is ours, not the driver's to unmap. */
+	if (gpa.v <= VLAPIC_DEFAULT_BASE && gpa.v + bytes > VLAPIC_DEFAULT_BASE && apicv_in_use())
+		return -HV_ERR_INVAL;
+	/* Leaves that reach beyond the range are split: that can fail, so it comes first. */
+	err = ept_split_edges(&virt->ept, gpa, bytes);
+	if (err)
+		return err;
+	uncount(vm, gpa, bytes);
+	err = ept_unmap(&virt->ept, gpa, bytes, &virt->freed);
+	BUG_ON(err);
+	virt->freed_epoch = debt_new(&tlb_debt);
+	return (int64_t)virt->freed_epoch;
+}

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Creation, look-up and destruction of VMs; see vm.h.
+ *
+ * Destruction needs no cooperation: no vCPU runs (nobody holds the VM), so its tables are simply
+ * forgotten and its frames given back under one TLB debt. What other CPUs still have in their TLBs
+ * keeps the frames waiting, not us.
+ */
+#define LOG_TAG "vm"
+#include <string.h>
+
+#include <calls.h>
+#include <log.h>
+#include <panic.h>
+#include <platform.h>
+#include <pool.h>
+#include <tlb.h>
+#include <vm.h>
+#include <x86/asm.h>
+#include <x86/mem.h>
+#include <x86/percpu.h>
+#include <x86/virt.h>
+
+#define SCRUB_PER_CALL	16 /* frames zeroed in one call: about a millisecond */
+#define PAGES_PER_FRAME (FRAME_SIZE / PAGE_SIZE)
+
+static_assert(sizeof(struct vm) <= PAGE_SIZE, "first page of the arena");
+
+static struct vm *table[VM_SLOTS];
+static uint16_t generation[VM_SLOTS];
+static struct lock table_lock;
+
+/* Keeps a slot taken while its VM is being made or taken apart: no handle is 0. */
+static struct vm reserved;
+
+struct vm *vm_hold(uint64_t handle)
+{
+	unsigned int slot = handle & 0xffff;
+	struct vm *vm = NULL;
+
+	if (!handle || handle > UINT32_MAX || slot >= VM_SLOTS)
+		return NULL;
+	lock(&table_lock);
+	if (table[slot] && table[slot]->handle == handle) {
+		vm = table[slot];
+		vm->holds++;
+	}
+	unlock(&table_lock);
+	return vm;
+}
+
+void vm_release(struct vm *vm)
+{
+	lock(&table_lock);
+	vm->holds--;
+	unlock(&table_lock);
+}
+
+/* --- arena --- */
+
+hpa_t vm_hpa(const void *p)
+{
+	return arena_hpa(p);
+}
+
+void *vm_pages(struct vm *vm, unsigned int n)
+{
+	uint64_t at = vm->bump;
+
+	if (vm->bump_end - at < n * PAGE_SIZE)
+		return NULL;
+	vm->bump += n * PAGE_SIZE;
+	return arena_ptr(HPA(at));
+}
+
+void *vm_page(struct vm *vm)
+{
+	void *p = vm->free_pages;
+
+	if (!p)
+		return vm_pages(vm, 1);
+	vm->free_pages = *(void **)p;
+	vm->free_page_count--;
+	*(void **)p = NULL;
+	return p;
+}
+
+static void list_page(struct vm *vm, void *page)
+{
+	*(void **)page = vm->free_pages;
+	vm->free_pages = page;
+	vm->free_page_count++;
+}
+
+void vm_page_free(struct vm *vm, void *page)
+{
+	memset(page, 0, PAGE_SIZE);
+	list_page(vm, page);
+}
+
+uint64_t vm_frames_short(const struct vm *vm, uint64_t pages)
+{
+	uint64_t have = vm->free_page_count + (vm->bump_end - vm->bump) / PAGE_SIZE;
+
+	return pages > have ? (pages - have + PAGES_PER_FRAME - 1) / PAGES_PER_FRAME : 0;
+}
+
+/* What is left of the present frame goes to the list, the new one becomes the source of runs. */
+static void arena_add(struct vm *vm, hpa_t frame)
+{
+	arena_map(frame);
+	for (; vm->bump < vm->bump_end; vm->bump += PAGE_SIZE)
+		list_page(vm, arena_ptr(HPA(vm->bump)));
+	vm->bump = frame.v;
+	vm->bump_end = frame.v + FRAME_SIZE;
+	vm->arena_frames++;
+	vm->frames++;
+}
+
+struct taken {
+	hpa_t *frames;
+	unsigned int n;
+};
+
+static void take(void *ctx, struct frame_run run)
+{
+	struct taken *t = ctx;
+
+	for (uint64_t i = 0; i < run.frames; i++)
+		t->frames[t->n++] = HPA(run.base.v + i * FRAME_SIZE);
+}
+
+/* One arena frame for @slot that the control domain's map does not sink; see call_pool_alloc(). */
+static int arena_frame(uint16_t slot, hpa_t *frame)
+{
+	struct taken t = {frame, 0};
+	uint64_t epoch;
+	int err;
+
+	lock(&pool_lock);
+	if (!owner_free(&pool)) {
+		unlock(&pool_lock);
+		pool_scrub(1);
+		lock(&pool_lock);
+	}
+	err = owner_alloc(&pool, OWNER_ARENA, slot, 1, take, &t);
+	if (!err && virt_control_unsink(*frame)) {
+		BUG_ON(owner_reclaim(&pool, &tlb_debt, slot, (struct frame_run){*frame, 1},
+				     &epoch) < 0);
+		err = -HV_ERR_AGAIN;
+	}
+	unlock(&pool_lock);
+	return err;
+}
+
+/* --- life --- */
+
+static int reserve_slot(uint16_t *slot)
+{
+	for (uint16_t i = 0; i < VM_SLOTS; i++)
+		if (!table[i]) {
+			table[i] = &reserved;
+			*slot = i;
+			return 0;
+		}
+	return -HV_ERR_NOMEM;
+}
+
+static void free_slot(uint16_t slot)
+{
+	lock(&table_lock);
+	table[slot] = NULL;
+	unlock(&table_lock);
+}
+
+int64_t call_vm_create(struct call *c)
+{
+	struct hv_vm_create args;
+	hpa_t frame;
+	uint16_t slot;
+	struct vm *vm;
+	int err;
+
+	memcpy(&args, c->page, sizeof(args));
+	args.name[sizeof(args.name) - 1] = 0;
+	if (!args.vcpus || args.vcpus > HV_MAX_VCPUS || args.pad)
+		return -HV_ERR_INVAL;
+	if (args.tsc_khz && args.tsc_khz != platform.tsc_khz)
+		return -HV_ERR_UNSUPPORTED;
+	lock(&table_lock);
+	err = reserve_slot(&slot);
+	unlock(&table_lock);
+	if (err)
+		return err;
+	err = arena_frame(slot, &frame);
+	if (err) {
+		free_slot(slot);
+		return err;
+	}
+
+	vm = arena_map(frame);
+	memset(vm, 0, sizeof(*vm));
+	vm->slot = slot;
+	vm->args = args;
+	arena_add(vm, frame);
+	vm->bump += PAGE_SIZE; /* this structure */
+	err = virt_vm_init(vm);
+	BUG_ON(err); /* a whole frame is enough */
+
+	lock(&table_lock);
+	generation[slot] = (uint16_t)(generation[slot] % 0x7fff + 1);
+	vm->handle = slot | (uint32_t)generation[slot] << 16;
+	table[slot] = vm;
+	unlock(&table_lock);
+	log_dbg("VM %x '%s' created, %u vCPUs at most", vm->handle, args.name, args.vcpus);
+	return vm->handle;
+}
+
+int64_t call_vm_fund(struct call *c)
+{
+	struct vm *vm = vm_hold(c->args[0]);
+	int64_t err = 0;
+	hpa_t frame;
+
+	if (!vm)
+		return -HV_ERR_NOENT;
+	if (!c->args[1] || c->args[1] > SCRUB_PER_CALL)
+		err = -HV_ERR_INVAL;
+	for (uint64_t i = 0; i < c->args[1] && !err; i++) {
+		err = arena_frame(vm->slot, &frame);
+		if (err)
+			break;
+		lock(&vm->lock);
+		arena_add(vm, frame);
+		unlock(&vm->lock);
+	}
+	vm_release(vm);
+	return err;
+}
+
+/* Give back every frame of a VM that nobody can find any more. */
+static uint64_t reclaim_all(uint16_t slot)
+{
+	uint64_t epoch = 0;
+	hpa_t pa = HPA(0);
+	int err;
+
+	lock(&pool_lock);
+	for (; owner_next(&pool, slot, &pa); pa.v += FRAME_SIZE) {
+		struct frame_run run = {pa, 1};
+		const struct frame *f = owner_of(&pool, pa);
+
+		if (f->kind == OWNER_ARENA)
+			arena_unmap(pa);
+		else if (f->mapped)
+			BUG_ON(owner_unmap_pages(&pool, slot, pa, f->mapped * PAGE_SIZE) < 0);
+		virt_control_hide(pa);
+		if (f->shared)
+			BUG_ON(owner_unshare(&pool, slot, run) < 0);
+		err = owner_reclaim(&pool, &tlb_debt, slot, run, &epoch);
+		BUG_ON(err);
+	}
+	unlock(&pool_lock);
+	return epoch;
+}
+
+int64_t call_vm_destroy(struct call *c)
+{
+	struct vm *vm = vm_hold(c->args[0]);
+	uint64_t epoch;
+	uint16_t slot;
+
+	if (!vm)
+		return -HV_ERR_NOENT;
+	lock(&table_lock);
+	if (vm->holds > 1) {
+		vm->holds--;
+		unlock(&table_lock);
+		return -HV_ERR_BUSY;
+	}
+	slot = vm->slot;
+	table[slot] = &reserved;
+	unlock(&table_lock);
+	log_dbg("VM %lx '%s' destroyed", c->args[0], vm->args.name);
+	epoch = reclaim_all(slot);
+	free_slot(slot);
+	return (int64_t)epoch;
+}
+
+int64_t call_vm_info(struct call *c)
+{
+	struct hv_vm_info *info = c->page;
+	uint64_t slot = c->args[0];
+	const struct vm *vm;
+
+	if (slot >= VM_SLOTS)
+		return -HV_ERR_INVAL;
+	memset(info, 0, sizeof(*info));
+	lock(&table_lock);
+	vm = table[slot];
+	if (vm && vm->handle) {
+		memcpy(info->uuid, vm->args.uuid, sizeof(info->uuid));
+		memcpy(info->name, vm->args.name, sizeof(info->name));
+		info->handle = vm->handle;
+		info->vcpus = vm->vcpus;
+		info->frames = vm->frames;
+		info->arena_frames = vm->arena_frames;
+		info->arena_free_pages =
+			vm->free_page_count + (vm->bump_end - vm->bump) / PAGE_SIZE;
+	}
+	unlock(&table_lock);
+	return 0;
+}
+
+unsigned int vm_count(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < VM_SLOTS; i++)
+		n += table[i] != NULL;
+	return n;
+}
+
+/* --- pool memory --- */
+
+int64_t call_pool_alloc(struct call *c)
+{
+	struct vm *vm = vm_hold(c->args[0]);
+	hpa_t frames[SCRUB_PER_CALL];
+	uint64_t *out = c->page, want = min_u64(c->args[1], SCRUB_PER_CALL), epoch;
+	struct taken t = {frames, 0};
+	int64_t given = 0;
+	int err;
+
+	if (!vm)
+		return -HV_ERR_NOENT;
+	if (!want) {
+		vm_release(vm);
+		return -HV_ERR_INVAL;
+	}
+	lock(&pool_lock);
+	if (owner_free(&pool) < want) {
+		unlock(&pool_lock);
+		pool_scrub((unsigned int)want);
+		lock(&pool_lock);
+	}
+	if (owner_free(&pool) && owner_free(&pool) < want)
+		want = owner_free(&pool);
+	err = owner_alloc(&pool, OWNER_VM, vm->slot, want, take, &t);
+	for (unsigned int i = 0; i < t.n; i++) {
+		struct frame_run run = {frames[i], 1};
+
+		/* Touched while it was a hole: CPUs may still translate it to the sink. Back in the
+		 * queue. */
+		if (virt_control_unsink(frames[i])) {
+			err = owner_reclaim(&pool, &tlb_debt, vm->slot, run, &epoch);
+			BUG_ON(err);
+			err = -HV_ERR_AGAIN;
+			continue;
+		}
+		BUG_ON(owner_share(&pool, vm->slot, run) < 0);
+		virt_control_show(frames[i]);
+		out[given++] = frames[i].v;
+	}
+	unlock(&pool_lock);
+	lock(&vm->lock);
+	vm->frames += (uint64_t)given;
+	unlock(&vm->lock);
+	vm_release(vm);
+	return given ? given : err;
+}
+
+int64_t call_pool_free(struct call *c)
+{
+	struct vm *vm = vm_hold(c->args[0]);
+	uint64_t base = c->args[1], count = c->args[2], epoch = 0;
+	int64_t err = 0;
+
+	if (!vm)
+		return -HV_ERR_NOENT;
+	lock(&pool_lock);
+	if (!is_aligned(base, FRAME_SIZE) || !count || base >= pool.frames * FRAME_SIZE ||
+	    count > pool.frames - base / FRAME_SIZE)
+		err = -HV_ERR_INVAL;
+	for (uint64_t i = 0; i < count && !err; i++) {
+		const struct frame *f = owner_of(&pool, HPA(base + i * FRAME_SIZE));
+
+		if (f->kind != OWNER_VM || f->vm != vm->slot)
+			err = -HV_ERR_OWNER;
+		else if (f->mapped)
+			err = -HV_ERR_BUSY;
+	}
+	for (uint64_t i = 0; i < count && !err; i++) {
+		struct frame_run run = {HPA(base + i * FRAME_SIZE), 1};
+
+		virt_control_hide(run.base);
+		BUG_ON(owner_unshare(&pool, vm->slot, run) < 0);
+		BUG_ON(owner_reclaim(&pool, &tlb_debt, vm->slot, run, &epoch) < 0);
+	}
+	unlock(&pool_lock);
+	if (!err) {
+		lock(&vm->lock);
+		vm->frames -= count;
+		unlock(&vm->lock);
+	}
+	vm_release(vm);
+	return err ? err : (int64_t)epoch;
+}
