@@ -93,25 +93,37 @@ static bool add_part(const struct virtqueue *queue, const struct vring_desc *des
 	return true;
 }
 
-/* Follows the table from `index`; at most `size` steps, so a loop ends. */
-static bool walk(const struct virtqueue *queue, const void *table, uint32_t size, uint32_t index,
-		 bool indirect, struct virtqueue_chain *chain)
+/* The table that an indirect descriptor names; NULL unless it is whole guest memory. */
+static const void *indirect_table(const struct virtqueue *queue, const struct vring_desc *desc)
 {
-	for (uint32_t steps = 0; steps < size; steps++) {
+	if ((desc->flags & VRING_DESC_F_NEXT) || !desc->len || desc->len % sizeof(*desc))
+		return NULL;
+	return guest_memory_at(queue->memory, desc->addr, desc->len);
+}
+
+/*
+ * Follows the chain from descriptor `index`, or the indirect table that it names. A table has at
+ * most `size` steps, so a loop ends.
+ */
+static bool walk(const struct virtqueue *queue, uint32_t index, struct virtqueue_chain *chain)
+{
+	const struct vring_desc *table = queue->desc;
+	uint32_t size = queue->size;
+	bool indirect = false;
+
+	for (uint32_t steps = 0; steps < size && index < size; steps++) {
 		struct vring_desc desc;
 
-		if (index >= size)
-			return false;
-		memcpy(&desc, (const struct vring_desc *)table + index, sizeof(desc));
+		memcpy(&desc, table + index, sizeof(desc));
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
-			/* A table in a table, or one with something after it, is not allowed. */
-			if (indirect || (desc.flags & VRING_DESC_F_NEXT) || steps)
+			/* Not within another table, nor at the end of a chain. */
+			if (indirect || steps || !(table = indirect_table(queue, &desc)))
 				return false;
-			if (!desc.len || desc.len % sizeof(desc))
-				return false;
-			const void *inner = guest_memory_at(queue->memory, desc.addr, desc.len);
-
-			return inner && walk(queue, inner, desc.len / sizeof(desc), 0, true, chain);
+			indirect = true;
+			size = desc.len / sizeof(desc);
+			index = 0;
+			steps = UINT32_MAX; /* starts again at 0 */
+			continue;
 		}
 		if (!add_part(queue, &desc, chain))
 			return false;
@@ -139,7 +151,7 @@ enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_ch
 	chain->head = load16(queue->avail, RING_ITEMS_OFFSET + 2 * slot);
 	chain->out_count = chain->in_count = 0;
 	chain->out_bytes = chain->in_bytes = 0;
-	if (!walk(queue, queue->desc, queue->size, chain->head, false, chain))
+	if (!walk(queue, chain->head, chain))
 		return give_up(queue);
 	queue->next_avail++;
 	return VIRTQUEUE_CHAIN;
