@@ -19,4 +19,5 @@ $(CD)/vm/vm: $(VM_OBJECTS)
 
 -include $(VM_OBJECTS:.o=.d)
 
-CD_FILES += /usr/bin/vm=$(CD)/vm/vm /usr/bin/dbclient=/usr/bin/dbclient
+CD_FILES += /usr/bin/vm=$(CD)/vm/vm /usr/bin/dbclient=/usr/bin/dbclient \
+	/usr/bin/dnsmasq=/usr/sbin/dnsmasq /usr/bin/nft=/usr/sbin/nft

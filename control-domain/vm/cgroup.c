@@ -76,7 +76,7 @@ int cgroup_apply(const char *name, const struct definition *definition, pid_t pi
 	struct stat status;
 
 	snprintf(group, sizeof(group), ROOT "/hornero/%s", name);
-	if (!wanted && stat(group, &status))
+	if (is_elsewhere() || (!wanted && stat(group, &status)))
 		return 0; /* never limited: nothing to undo */
 	if (make_group(group, why) || apply_limits(group, definition, why))
 		return -1;

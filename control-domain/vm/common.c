@@ -58,6 +58,13 @@ void print_json(struct json_object *object)
 	json_object_put(object);
 }
 
+bool is_elsewhere(void)
+{
+	const char *root = getenv("HORNERO_ROOT");
+
+	return root && *root;
+}
+
 const char *place(char buffer[FILE_NAME_BYTES], const char *format, ...)
 {
 	const char *root = getenv("HORNERO_ROOT");

@@ -72,6 +72,9 @@ const struct cli_command cli_commands[] = {
 	 OPTIONS({"name", 0, "NAME", "import: its name (default: the file's)"},
 		 {"sha256", 0, "SUM", "import: refuse a file with another sum"},
 		 {"yes", 'y', NULL, "delete: do not ask"})},
+	{"net", "", "networks that VMs can be on", net_main, 0, 1, NULL,
+	 .more = "'none': no card. 'nat': an address by DHCP, names, the outside through the control "
+		 "domain.\nAny other name is a bridge of this system."},
 	{"autostart", "[NAME [ORDER|no]]", "what starts at boot, and in which order",
 	 autostart_main, 0, 2, OPTIONS({"start", 0, NULL, "start it all now"})},
 	{0}};

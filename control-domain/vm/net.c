@@ -1,15 +1,118 @@
 // SPDX-License-Identifier: MIT
 /*
- * The VM's network card: which interface of ours it is.
+ * A VM's network card: its tap interface, in the bridge of its network.
  */
-#include <string.h>
+#include "net.h"
 
-#include "machines.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+bool net_exists(const char *name, bool *is_bridge)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%.63s/bridge", name);
+	*is_bridge = !access(path, F_OK);
+	*strrchr(path, '/') = '\0';
+	return !access(path, F_OK);
+}
+
+static int persist(const char *tap, bool on, struct reason *why)
+{
+	const char *const load[] = {"modprobe", "tun", NULL};
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+	int fd, failed;
+
+	if (access("/dev/net/tun", F_OK) && run_program(load, why))
+		return -1;
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return reason_set(why, "/dev/net/tun: %s", strerror(errno));
+	strncpy(request.ifr_name, tap, IFNAMSIZ - 1);
+	failed = ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETPERSIST, on);
+	if (failed)
+		reason_set(why, "interface %s: %s", tap, strerror(errno));
+	close(fd);
+	return failed ? -1 : 0;
+}
+
+void tap_remove(const char *name)
+{
+	const char *const argv[] = {"ip", "link", "delete", name, NULL};
+	struct reason ignored;
+	bool is_bridge;
+
+	if (net_exists(name, &is_bridge))
+		run_program(argv, &ignored);
+}
+
+static int join(const char *tap, const char *bridge, struct reason *why)
+{
+	int line = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq port = {.ifr_ifindex = 0}, request = {.ifr_ifindex = 0};
+	int failed;
+
+	strncpy(port.ifr_name, tap, IFNAMSIZ - 1);
+	strncpy(request.ifr_name, bridge, IFNAMSIZ - 1);
+	failed = line < 0 || ioctl(line, SIOCGIFINDEX, &port);
+	request.ifr_ifindex = port.ifr_ifindex;
+	failed = failed || (ioctl(line, SIOCBRADDIF, &request) && errno != EBUSY);
+	failed = failed || ioctl(line, SIOCGIFFLAGS, &port);
+	port.ifr_flags |= IFF_UP;
+	failed = failed || ioctl(line, SIOCSIFFLAGS, &port);
+	if (failed)
+		reason_set(why, "interface %s into bridge %s: %s", tap, bridge, strerror(errno));
+	if (line >= 0)
+		close(line);
+	return failed ? -1 : 0;
+}
+
+int tap_create(const char *tap, const char *bridge, struct reason *why)
+{
+	char setting[96];
+	bool is_bridge;
+	int fd;
+
+	if (!net_exists(tap, &is_bridge) && persist(tap, true, why))
+		return -1;
+	/* Our own IPv6 stack has no business on a guest's cable. */
+	snprintf(setting, sizeof(setting), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", tap);
+	fd = open(setting, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (write(fd, "1", 1) != 1)
+			fprintf(stderr, "vm: note: %s: %s\n", setting, strerror(errno));
+		close(fd);
+	}
+	return join(tap, bridge, why);
+}
 
 int net_prepare(const char *name, const struct definition *definition, char tap[16],
 		struct reason *why)
 {
-	(void)name, (void)why, (void)definition;
+	bool is_bridge;
+
 	*tap = '\0';
-	return 0;
+	if (!strcmp(definition->net, "none") || is_elsewhere())
+		return 0;
+	net_tap_name(name, tap);
+	if (!strcmp(definition->net, "nat"))
+		return nat_prepare(name, definition, tap, why);
+	if (!net_exists(definition->net, &is_bridge))
+		return reason_set(why,
+				  "'%s': there is no network '%s'; 'vm net' lists them, 'vm net "
+				  "create %s --uplink CARD' makes one",
+				  name, definition->net, definition->net);
+	if (!is_bridge)
+		return reason_set(why,
+				  "'%s': %s is a network card, not a network; 'vm net create lan "
+				  "--uplink %s' makes one of it",
+				  name, definition->net, definition->net);
+	return tap_create(tap, definition->net, why);
 }

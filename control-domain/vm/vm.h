@@ -8,7 +8,8 @@
  *	/run/hornero/vms/NAME/		control socket, process id and log of a started VM
  *
  * HORNERO_ROOT in the environment puts all of them under another folder, HORNERO_VMM names another
- * device model: for tests, and for trying things out as an ordinary user.
+ * device model: for tests, and for trying things out as an ordinary user. This system's network and
+ * cgroups are then left alone: VMs have no network card.
  *
  * Reading order: main.c (the commands), cli.c (options), definition.h, store.h, runtime.h,
  *launch.c.
@@ -52,6 +53,9 @@ enum { FILE_NAME_BYTES = 512 };
 /** A path below HORNERO_ROOT, in printf's manner. Returns @buffer. */
 const char *place(char buffer[FILE_NAME_BYTES], const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/** Whether HORNERO_ROOT is set: this system itself is not to be changed. */
+bool is_elsewhere(void);
 
 /** Create a folder and its parents. 0, or -1 with @why. */
 int make_folder(const char *path, struct reason *why);
