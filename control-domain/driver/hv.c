@@ -85,6 +85,12 @@ long hv_call_out(enum hv_call number, u64 a, u64 b, u64 c, void *out, size_t byt
 	return call_with_page(number, (u64[5]){a, b, c}, NULL, 0, out, bytes, NULL);
 }
 
+/* A process that is dying has a signal pending, but must get its clean-up done. */
+static bool interrupted(void)
+{
+	return signal_pending(current) && !(current->flags & PF_EXITING);
+}
+
 long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in, size_t in_bytes,
 		     void *out, size_t out_bytes, u64 *second)
 {
@@ -93,7 +99,7 @@ long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in
 
 	for (tries = 0; tries < PATIENT_TRIES; tries++) {
 		result = call_with_page(number, arguments, in, in_bytes, out, out_bytes, second);
-		if (result != -HV_ERR_AGAIN || signal_pending(current))
+		if (result != -HV_ERR_AGAIN || interrupted())
 			break;
 		if (tries % PATIENT_PAY_EVERY == 0)
 			on_each_cpu(pay, NULL, true);

@@ -72,7 +72,8 @@ long hv_call_out(enum hv_call number, u64 a, u64 b, u64 c, void *out, size_t byt
 
 /*
  * hv_call() for calls that take memory from the pool: while it answers AGAIN (memory is there, but
- * waits for flushes or scrubbing), makes all CPUs pay and asks again, until a signal is pending.
+ * waits for flushes or scrubbing), makes all CPUs pay and asks again, until a
+ * signal is pending in a process that lives on.
  * Context: process, interrupts on. `in`, when not NULL, goes to the call page before each try.
  */
 long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in, size_t in_bytes,

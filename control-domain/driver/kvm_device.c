@@ -12,6 +12,7 @@
 #include <linux/module.h>
 
 #include "device.h"
+#include "thread_work.h"
 #include "vcpu.h"
 
 static long kvm_ioctl(struct file *file, unsigned int command, unsigned long argument)
@@ -51,15 +52,23 @@ static struct miscdevice kvm_misc = {
 
 int kvm_device_init(void)
 {
-	int err = irqfd_init();
+	int err = thread_work_init();
 
 	if (err)
 		return err;
+	err = irqfd_init();
+	if (err)
+		goto out_work;
 	err = misc_register(&kvm_misc);
-	if (err) {
-		pr_err("/dev/kvm is taken: unload kvm_intel and kvm, which cannot work here\n");
-		irqfd_exit();
-	}
+	if (err)
+		goto out_irqfd;
+	return 0;
+
+out_irqfd:
+	pr_err("/dev/kvm is taken: unload kvm_intel and kvm, which cannot work here\n");
+	irqfd_exit();
+out_work:
+	thread_work_exit();
 	return err;
 }
 
@@ -67,4 +76,5 @@ void kvm_device_exit(void)
 {
 	misc_deregister(&kvm_misc);
 	irqfd_exit();
+	thread_work_exit();
 }

@@ -23,6 +23,7 @@
 #include <linux/vtime.h>
 #include <asm/tsc.h>
 
+#include "thread_work.h"
 #include "vcpu.h"
 
 #define PIO_DATA_OFFSET PAGE_SIZE
@@ -48,13 +49,6 @@ int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 co
 	run->internal.ndata = count;
 	memcpy(run->internal.data, data, count * sizeof(*data));
 	return VCPU_TO_USER;
-}
-
-/* Task work other than signals (rseq, for one) is done on the way to user space: go there for it.
- */
-static bool thread_has_work(void)
-{
-	return signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME);
 }
 
 static int interrupted(struct vcpu *vcpu)
@@ -98,7 +92,7 @@ static int block(struct vcpu *vcpu, u64 deadline_tsc)
 	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
-		if (READ_ONCE(vcpu->woken) || thread_has_work())
+		if (READ_ONCE(vcpu->woken) || thread_work_pending())
 			break;
 		if (!schedule_hrtimeout_range(until, 0, HRTIMER_MODE_ABS))
 			break;
@@ -205,8 +199,8 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 	}
 }
 
-/* One stay in the guest. VCPU_EXIT_INTR without having been there when this thread has other work.
- */
+/* One stay in the guest. HV_VCPU_EXIT_INTR without having been there when this thread has other
+ * work. */
 static long enter(struct vcpu *vcpu)
 {
 	long reason = HV_VCPU_EXIT_INTR;
@@ -214,14 +208,23 @@ static long enter(struct vcpu *vcpu)
 	local_irq_disable();
 	WRITE_ONCE(vcpu->running_on, smp_processor_id());
 	smp_mb(); /* before the hypervisor looks for events */
-	if (!thread_has_work() && !need_resched()) {
-		vtime_account_guest_enter();
-		reason = hv_call2(HV_CALL_VCPU_RUN, vcpu->vm->handle, vcpu->index);
-		vtime_account_guest_exit();
+	if (thread_work_pending()) {
+		WRITE_ONCE(vcpu->running_on, -1);
+		local_irq_enable();
+		return reason;
 	}
+	vtime_account_guest_enter();
+	reason = hv_call2(HV_CALL_VCPU_RUN, vcpu->vm->handle, vcpu->index);
 	WRITE_ONCE(vcpu->running_on, -1);
-	if (reason == HV_VCPU_EXIT_INTR)
+	if (reason == HV_VCPU_EXIT_INTR) {
 		rcu_note_context_switch(false);
+		/* A tick that is taken now, not later, is accounted to the guest. */
+		local_irq_enable();
+		asm volatile(
+			"nop"); /* interrupts come only after the instruction that follows STI */
+		local_irq_disable();
+	}
+	vtime_account_guest_exit();
 	local_irq_enable();
 	return reason;
 }
@@ -232,9 +235,8 @@ static int run_loop(struct vcpu *vcpu)
 	long reason;
 
 	while (next == VCPU_AGAIN) {
-		if (thread_has_work())
+		if (thread_work_pending() && thread_work_do())
 			return interrupted(vcpu);
-		cond_resched();
 		reason = enter(vcpu);
 		if (reason < 0) {
 			pr_err_ratelimited("VM %x vCPU %u does not run: %s\n", vcpu->vm->handle,
