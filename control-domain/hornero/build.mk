@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: MIT
 # The `hornero` command and the small programs of the control domain's start-up.
 
-HORNERO_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -Ivmm
+HORNERO_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -Ivmm -Iarch
 HORNERO_SOURCES := $(addprefix control-domain/hornero/,main.c hypervisor.c info.c log.c stats.c \
-	report.c settings.c settings_parse.c)
-HORNERO_OBJECTS := $(HORNERO_SOURCES:control-domain/hornero/%.c=$(CD)/hornero/%.o)
+	check.c check_facts.c check_judge.c report.c settings.c settings_parse.c)
+# what the hypervisor itself judges by
+HORNERO_SHARED := arch/x86/vmx/caps.c vmm/split.c
+HORNERO_OBJECTS := $(HORNERO_SOURCES:control-domain/hornero/%.c=$(CD)/hornero/%.o) \
+	$(HORNERO_SHARED:%.c=$(CD)/hornero/shared/%.o)
 
 $(CD)/hornero/%.o: control-domain/hornero/%.c control-domain/hornero/build.mk
 	@mkdir -p $(@D)
 	$(CC) $(HORNERO_CFLAGS) -MMD -MP -c -o $@ $<
 
+$(CD)/hornero/shared/%.o: %.c control-domain/hornero/build.mk
+	@mkdir -p $(@D)
+	$(CC) $(HORNERO_CFLAGS) -MMD -MP -c -o $@ $<
+
+# static: `hornero check` shall run on any Linux
 $(CD)/hornero/hornero: $(HORNERO_OBJECTS)
-	$(CC) -o $@ $^ -ljson-c
+	$(CC) -static -o $@ $^ -ljson-c
 
 $(CD)/hornero/link: $(CD)/hornero/link.o
 	$(CC) -o $@ $^

@@ -21,6 +21,8 @@ enum exit_code {
 	EXIT_FAILED = 1, /* it did not work; the message says why */
 	EXIT_USAGE = 2,	 /* wrong options or arguments */
 	EXIT_NO_HYPERVISOR = 3,
+	EXIT_LIMITS = 4,   /* check: usable with limits */
+	EXIT_UNUSABLE = 5, /* check: not usable */
 };
 
 /** Print "hornero: ..." to the error stream. Returns @code, for `return fail(...)`. */
@@ -39,6 +41,7 @@ void print_json(FILE *out, struct json_object *object);
 int info_main(int argc, char **argv);
 int log_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
+int check_main(int argc, char **argv);
 int report_main(int argc, char **argv);
 int settings_main(int argc, char **argv);
 
