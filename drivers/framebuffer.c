@@ -13,12 +13,15 @@
 #define GLYPH_H	    16
 #define FIRST_GLYPH 0x20
 #define LAST_GLYPH  0x7e
+#define MAX_COLUMNS 128
+#define MAX_ROWS    64
 
 extern const uint8_t font_8x16[LAST_GLYPH - FIRST_GLYPH + 1][GLYPH_H];
 
 static volatile uint8_t *pixels;
 static struct boot_framebuffer fb;
 static unsigned int columns, rows, column, row;
+static uint8_t shown[MAX_ROWS][MAX_COLUMNS];
 static uint32_t white;
 
 static void put_pixel(unsigned int x, unsigned int y, uint32_t colour)
@@ -38,6 +41,10 @@ static void put_glyph(unsigned int c, unsigned int r, uint8_t ch)
 	const uint8_t *glyph =
 		font_8x16[ch < FIRST_GLYPH || ch > LAST_GLYPH ? 0 : ch - FIRST_GLYPH];
 
+	if (shown[r][c] == ch)
+		return;
+	shown[r][c] = ch;
+
 	for (unsigned int y = 0; y < GLYPH_H; y++) {
 		for (unsigned int x = 0; x < GLYPH_W; x++)
 			put_pixel(c * GLYPH_W + x, r * GLYPH_H + y,
@@ -45,19 +52,26 @@ static void put_glyph(unsigned int c, unsigned int r, uint8_t ch)
 	}
 }
 
-static void clear_row(unsigned int r)
+static void clear(void)
 {
-	volatile uint8_t *p = pixels + (uint64_t)r * GLYPH_H * fb.pitch_bytes;
-
-	for (unsigned int i = 0; i < fb.pitch_bytes * GLYPH_H / 8; i++)
-		((volatile uint64_t *)p)[i] = 0;
+	for (uint64_t i = 0; i < (uint64_t)fb.pitch_bytes * fb.height / 8; i++)
+		((volatile uint64_t *)pixels)[i] = 0;
+	memset(shown, ' ', sizeof(shown));
+	column = row = 0;
 }
 
 static void newline(void)
 {
+	unsigned int half = rows / 2;
+
 	column = 0;
-	row = (row + 1) % rows;
-	clear_row((row + 1) % rows); /* this one was cleared before */
+	if (++row < rows)
+		return;
+	for (unsigned int r = 0; r < rows; r++) {
+		for (unsigned int c = 0; c < columns; c++)
+			put_glyph(c, r, r + half < rows ? shown[r + half][c] : ' ');
+	}
+	row -= half;
 }
 
 static void fb_write(const char *s, size_t n)
@@ -73,11 +87,6 @@ static void fb_write(const char *s, size_t n)
 	}
 }
 
-static void fb_reset(void)
-{
-	newline();
-}
-
 static uint32_t component(unsigned int pos, unsigned int size)
 {
 	return (uint32_t)(((UINT64_C(1) << size) - 1) << pos);
@@ -85,7 +94,7 @@ static uint32_t component(unsigned int pos, unsigned int size)
 
 const struct console *framebuffer_console(void *mapped, const struct boot_framebuffer *f)
 {
-	static const struct console c = {"screen", fb_reset, fb_write};
+	static const struct console c = {"screen", clear, fb_write};
 	bool moved = pixels != NULL;
 
 	if (f->type != FB_RGB || f->bpp % 8 || f->bpp < 16 || f->bpp > 32 ||
@@ -97,11 +106,10 @@ const struct console *framebuffer_console(void *mapped, const struct boot_frameb
 	if (moved) /* the same screen at its final address */
 		return &c;
 	fb = *f;
-	columns = fb.width / GLYPH_W;
-	rows = fb.height / GLYPH_H;
+	columns = (unsigned int)min_u64(fb.width / GLYPH_W, MAX_COLUMNS);
+	rows = (unsigned int)min_u64(fb.height / GLYPH_H, MAX_ROWS);
 	white = component(fb.red_pos, fb.red_size) | component(fb.green_pos, fb.green_size) |
 		component(fb.blue_pos, fb.blue_size);
-	clear_row(0);
-	clear_row(1);
+	clear();
 	return &c;
 }

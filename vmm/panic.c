@@ -25,7 +25,7 @@
 #define LOG_TAG	       "crash"
 #define RECORD_MAGIC   UINT64_C(0x31435248534f5248) /* HROSHRC1 */
 #define BACKTRACE_MAX  16
-#define LAST_LOG_LINES 24
+#define LAST_LOG_LINES 64
 #define BOX_WIDTH      76
 
 struct record {
@@ -140,20 +140,29 @@ static void emit_registers(const struct trap_frame *f)
 }
 
 /* Follow frame pointers upwards from @rbp; each must lie in the same stack, above the one before.
- */
+ * Of a recursion only the ends are shown. */
 static void emit_backtrace(uint64_t rbp)
 {
-	uint64_t lo, hi;
+	uint64_t lo, hi, last = 0;
+	unsigned int lines = 0, repeats = 0;
 
 	if (!stack_bounds(rbp, &lo, &hi))
 		return;
-	for (int i = 0; i < BACKTRACE_MAX && rbp >= lo && rbp <= hi - 16 && is_aligned(rbp, 8);
-	     i++) {
+	while (lines < BACKTRACE_MAX && rbp >= lo && rbp <= hi - 16 && is_aligned(rbp, 8)) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
 		if (!frame[1])
-			return;
-		emit_address("  called from", frame[1] - 1);
+			break;
+		if (frame[1] == last) {
+			repeats++;
+		} else {
+			if (repeats)
+				emitf("  ... %u times more\n", repeats);
+			emit_address("  called from", frame[1] - 1);
+			lines++;
+			repeats = 0;
+			last = frame[1];
+		}
 		lo = rbp + 1;
 		rbp = frame[0];
 	}

@@ -10,11 +10,12 @@
  */
 #include <x86/exceptions.h>
 #include <x86/asm.h>
+#include <x86/gdt.h>
 #include <x86/layout.h>
 #include <x86/percpu.h>
 #include <crash.h>
 
-enum { VEC_NMI = 2, VEC_UD = 6, VEC_GP = 13, VEC_PF = 14, VEC_MC = 18 };
+enum { VEC_NMI = 2, VEC_UD = 6, VEC_DF = 8, VEC_GP = 13, VEC_PF = 14, VEC_MC = 18 };
 
 struct ex_entry {
 	int32_t from, to; /* each relative to its own address */
@@ -56,6 +57,13 @@ static bool fix_up(struct trap_frame *f)
 	return false;
 }
 
+static bool in_stack_guard(uint64_t va)
+{
+	uint64_t lo, hi;
+
+	return va >= STACK_BASE && va < WINDOW_BASE && !stack_bounds(va, &lo, &hi);
+}
+
 void trap_handle(struct trap_frame *f)
 {
 	const char *name = f->vector < IDT_VECTORS ? names[f->vector] : NULL;
@@ -78,7 +86,9 @@ void trap_handle(struct trap_frame *f)
 	default:
 		break;
 	}
-	if (f->vector == VEC_PF)
+	if (f->vector == VEC_DF && in_stack_guard(read_cr2()))
+		crash(f, "%s: stack overflow, at %#lx", name, read_cr2());
+	else if (f->vector == VEC_PF)
 		crash(f, "%s at %#lx, error %#lx", name, read_cr2(), f->error);
 	else
 		crash(f, "%s, error %#lx", name ? name : "reserved exception", f->error);

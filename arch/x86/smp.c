@@ -96,20 +96,25 @@ static bool wait_online(const struct cpu *c, uint64_t limit_us)
 struct start {
 	hpa_t pa; /* of the borrowed page */
 	char *page;
-	unsigned int skipped;
 };
+
+/* True for the boot processor and for what a careless table names twice. */
+static bool running(uint32_t apic_id)
+{
+	for (unsigned int i = 0; i < cpu_count; i++) {
+		if (cpu_table[i]->apic_id == apic_id)
+			return true;
+	}
+	return false;
+}
 
 static void start_one(void *ctx, uint32_t apic_id)
 {
 	struct start *s = ctx;
 	struct cpu *c;
 
-	if (apic_id == cpu_table[0]->apic_id)
+	if (running(apic_id) || cpu_count == cpu_most || apic_id > lapic_max_id())
 		return;
-	if (cpu_count == cpu_most || apic_id > lapic_max_id()) {
-		s->skipped++;
-		return;
-	}
 	c = cpu_create(cpu_count, apic_id, NULL);
 	poke64(s->page, ap_stack, (uint64_t)c->stack_top);
 	poke64(s->page, ap_cpu, (uint64_t)c);
