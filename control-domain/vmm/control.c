@@ -140,9 +140,13 @@ static void client_ready(struct loop_source *source, uint32_t events)
 			     MSG_DONTWAIT);
 	char *end;
 
-	(void)events;
 	if (bytes < 0 && errno == EAGAIN)
 		return;
+	if (bytes == 0 && client->wants_events && !(events & EPOLLHUP)) {
+		/* It asks for nothing more, but still listens. */
+		loop_modify(&client->machine->loop, source, 0);
+		return;
+	}
 	if (bytes <= 0) {
 		drop_client(client, true);
 		return;

@@ -59,9 +59,23 @@ static void set_state(struct machine *machine, enum machine_state state, const c
 {
 	machine->state = state;
 	snprintf(machine->why, sizeof(machine->why), "%s", what);
-	say_info("%s%s%s", machine_state_names[state], *what ? ": " : "", what);
 	if (machine->state_changed)
 		machine->state_changed(machine->context);
+}
+
+static void tell_state(struct machine *machine, enum machine_state state, const char *what)
+{
+	say_info("%s%s%s", machine_state_names[state], *what ? ": " : "", what);
+	set_state(machine, state, what);
+}
+
+/* A guest may reset itself without end; the log need not say each time. */
+static void tell_reset(struct machine *machine, const char *what)
+{
+	static struct say_limit limit;
+
+	say_limited(&limit, "%s: %s", machine_state_names[MACHINE_RUNNING], what);
+	set_state(machine, MACHINE_RUNNING, what);
 }
 
 static int load(struct machine *machine, struct reason *why)
@@ -223,7 +237,7 @@ int machine_start_threads(struct machine *machine, struct reason *why)
 void machine_run(struct machine *machine)
 {
 	machine->started_ns = machine_now_ns();
-	set_state(machine, MACHINE_RUNNING, "");
+	tell_state(machine, MACHINE_RUNNING, "");
 	vcpus_run(&machine->vcpus);
 	loop_run(&machine->loop);
 	console_flush(&machine->console);
@@ -235,7 +249,7 @@ int machine_pause(struct machine *machine, const char *what, struct reason *why)
 		return reason_set(why, "%s is %s, not running", machine->config->name,
 				  machine_state_names[machine->state]);
 	vcpus_stop(&machine->vcpus);
-	set_state(machine, MACHINE_PAUSED, what);
+	tell_state(machine, MACHINE_PAUSED, what);
 	return 0;
 }
 
@@ -250,7 +264,7 @@ int machine_resume(struct machine *machine, struct reason *why)
 	if (machine->state != MACHINE_PAUSED)
 		return reason_set(why, "%s is %s, not paused", machine->config->name,
 				  machine_state_names[machine->state]);
-	set_state(machine, MACHINE_RUNNING, "resumed");
+	tell_state(machine, MACHINE_RUNNING, "resumed");
 	resume_disks(machine);
 	vcpus_run(&machine->vcpus);
 	return 0;
@@ -291,7 +305,7 @@ void machine_reset(struct machine *machine, const char *what)
 		return;
 	}
 	machine->resets++;
-	set_state(machine, MACHINE_RUNNING, what);
+	tell_reset(machine, what);
 	vcpus_run(&machine->vcpus);
 }
 
@@ -302,5 +316,5 @@ void machine_stop(struct machine *machine, enum machine_end end, const char *wha
 	vcpus_stop(&machine->vcpus);
 	machine->end = end;
 	machine->loop.quit = true;
-	set_state(machine, MACHINE_ENDED, what);
+	tell_state(machine, MACHINE_ENDED, what);
 }

@@ -45,7 +45,8 @@ static int keep(const struct config *config, pid_t child)
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			return MACHINE_HOST_FAILED;
-	if (config->control && !config->check)
+	/* One that was refused may have been refused because another VM has the socket. */
+	if (config->control && !(WIFEXITED(status) && WEXITSTATUS(status) == MACHINE_REFUSED))
 		unlink(config->control);
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);

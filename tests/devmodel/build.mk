@@ -16,7 +16,12 @@ $(DEVMODEL_TESTS)/%.initrd: tests/devmodel/%/init tests/devmodel/%.modules $(DEV
 	$(DEVMODEL_MKINITRAMFS) --kernel $(KERNEL) --root tests/devmodel/$* --modules tests/devmodel/$*.modules \
 		$(addprefix --add ,$(DEVMODEL_ADD_$*)) --level 3 --output $@
 
-DEVMODEL_ADD_host := /usr/bin/vmm=$(BUILD)/control-domain/vmm/vmm /guest/kernel=$(KERNEL)/vmlinuz \
+DEVMODEL_ADD_host := /guest/probe=$(DEVMODEL_TESTS)/probe /usr/bin/vmm=$(BUILD)/control-domain/vmm/vmm /guest/kernel=$(KERNEL)/vmlinuz \
 	/guest/initrd=$(DEVMODEL_TESTS)/guest.initrd /usr/bin/socat=/usr/bin/socat
 
-$(DEVMODEL_TESTS)/host.initrd: $(BUILD)/control-domain/vmm/vmm $(DEVMODEL_TESTS)/guest.initrd
+$(DEVMODEL_TESTS)/host.initrd: $(BUILD)/control-domain/vmm/vmm $(DEVMODEL_TESTS)/guest.initrd \
+		$(DEVMODEL_TESTS)/probe
+
+$(DEVMODEL_TESTS)/probe: tests/devmodel/probe.S
+	@mkdir -p $(@D)
+	$(CC) -nostdlib -static -no-pie -Wl,-Ttext-segment=0x200000 -Wl,--build-id=none -o $@ $<

@@ -20,6 +20,7 @@ class Vm:
     def __init__(self, host, shells, name, options):
         self.log, self.console, self.control = shells
         self.socket = f"$TMP/{name}.sock"
+        self.ended = False
         self.options = f"--name {name} --control {self.socket} {options}"
 
     def start(self):
@@ -44,6 +45,7 @@ class Vm:
 
     def wait_end(self, timeout=60):
         """(reason, exit status)"""
+        self.ended = True
         match = self.log.expect(r"ended: ([^\r\n]*)\r?\n(?:.*?)@exit:(\d+)@", timeout)
         return match.group(1), int(match.group(2))
 

@@ -93,6 +93,10 @@ class Native:
         theirs.close()
         return Shell(ours.detach(), f"shell {number}")
 
+    @staticmethod
+    def guest_file(name):
+        return str(IMAGES / name)
+
     def stop(self):
         for process in self.processes:
             process.kill()
@@ -126,6 +130,10 @@ class Emulated:
         link.connect(f"{self.folder}/{number}")
         shell = Shell(link.detach(), f"shell {number}")
         return shell
+
+    @staticmethod
+    def guest_file(name):
+        return f"/guest/{name}"
 
     def stop(self):
         self.process.terminate()
