@@ -20,6 +20,7 @@
 #include <x86/asm.h>
 #include <x86/exceptions.h>
 #include <x86/machine.h>
+#include <x86/speculation.h>
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
@@ -195,6 +196,10 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 	case VMX_EXIT_MACHINE_CHECK_ON_ENTRY:
 		v->mce_owed = true;
 		break;
+	case VMX_EXIT_INVALID_GUEST_STATE:
+	case VMX_EXIT_MSR_LOADING:
+		vmx_entry_failed(v->cpu);
+		break;
 	default:
 		panic("exit %u of the control domain at %#lx is not handled (qualification %#lx)",
 		      reason, r->rip, r->qualification);
@@ -208,6 +213,7 @@ void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs)
 
 	cpu->launched = 1;
 	if (v->vcpu) {
+		speculation_after_guest();
 		vcpu_handle_exit(v, gprs);
 	} else {
 		v->launched = 1;
@@ -224,13 +230,16 @@ static void emit_to_log(const char *line)
 
 void vmx_entry_failed(struct cpu *cpu)
 {
+	char why[160];
+
 	if (cpu->vmx->vcpu) {
 		vcpu_entry_failed(cpu->vmx);
 		return;
 	}
 	vmcs_dump(emit_to_log);
-	panic("VM entry of the control domain failed: VM-instruction error %u, exit reason %#x",
-	      vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON));
+	vmcs_explain(why, sizeof(why));
+	panic("VM entry of the control domain failed (VM-instruction error %u, exit reason %#x): %s",
+	      vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON), why);
 }
 
 void exit_ring_dump(const struct vmx_cpu *v, void (*emit)(const char *line))

@@ -19,19 +19,20 @@
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
-#define MSR_TSC		  0x10u
-#define MSR_TSC_ADJUST	  0x3bu
-#define MSR_SGX_FIRST	  0x8cu
-#define MSR_SGX_LAST	  0x8fu
-#define MSR_MICROCODE	  0x79u
-#define MSR_RTIT_FIRST	  0x560u
-#define MSR_RTIT_LAST	  0x58fu
-#define MSR_XSS		  0xda0u
-#define MSR_STAR	  0xc0000081u
-#define MSR_FMASK	  0xc0000084u
-#define MSR_TSC_AUX	  0xc0000103u
-#define VECTOR_GP	  13
-#define APIC_BASE_ADDRESS MASK64(51, 12)
+#define MSR_PERF_GLOBAL_CTRL 0x38fu
+#define MSR_TSC		     0x10u
+#define MSR_TSC_ADJUST	     0x3bu
+#define MSR_SGX_FIRST	     0x8cu
+#define MSR_SGX_LAST	     0x8fu
+#define MSR_MICROCODE	     0x79u
+#define MSR_RTIT_FIRST	     0x560u
+#define MSR_RTIT_LAST	     0x58fu
+#define MSR_XSS		     0xda0u
+#define MSR_STAR	     0xc0000081u
+#define MSR_FMASK	     0xc0000084u
+#define MSR_TSC_AUX	     0xc0000103u
+#define VECTOR_GP	     13
+#define APIC_BASE_ADDRESS    MASK64(51, 12)
 
 enum direction { READ = 1, WRITE = 2 };
 
@@ -61,19 +62,33 @@ static const struct {
 static uint8_t *bitmap;
 static struct log_limit limit;
 
+static void trap(uint32_t msr, enum direction when)
+{
+	uint32_t byte = (msr & 0x1fff) / 8 + (msr >= 0xc0000000u ? 1024 : 0);
+	uint8_t bit = (uint8_t)(1u << (msr & 7));
+
+	if (when & READ)
+		bitmap[byte] |= bit;
+	if (when & WRITE)
+		bitmap[2048 + byte] |= bit;
+}
+
+/* PERF_GLOBAL_CTRL is zero in root mode and comes back from the VMCS. Where an exit cannot save it
+ * there, its writes have to. */
+static bool perf_by_hand(void)
+{
+	return vmx_caps_has(&vmx_caps, VMX_OPT_PERF_GLOBAL_CTRL) &&
+	       !(vmx_caps.exit.may & EXIT_SAVE_PERF_GLOBAL_CTRL);
+}
+
 void control_msr_init(void)
 {
 	bitmap = boot_alloc_pages(1);
 	for (size_t i = 0; i < ARRAY_SIZE(trapped); i++)
-		for (uint32_t m = trapped[i].first; m <= trapped[i].last; m++) {
-			uint32_t byte = (m & 0x1fff) / 8 + (m >= 0xc0000000u ? 1024 : 0);
-			uint8_t bit = (uint8_t)(1u << (m & 7));
-
-			if (trapped[i].when & READ)
-				bitmap[byte] |= bit;
-			if (trapped[i].when & WRITE)
-				bitmap[2048 + byte] |= bit;
-		}
+		for (uint32_t m = trapped[i].first; m <= trapped[i].last; m++)
+			trap(m, trapped[i].when);
+	if (perf_by_hand())
+		trap(MSR_PERF_GLOBAL_CTRL, WRITE);
 }
 
 void *control_msr_bitmap(void)
@@ -126,6 +141,13 @@ static bool write_msr(struct vmx_cpu *v, uint32_t msr, uint64_t value)
 		log_limited(&limit, LOG_INFO, "dropped: write of %#lx to MSR %#x (%s)", value, msr,
 			    msr == MSR_MICROCODE ? "microcode is loaded at boot, as a boot module"
 						 : "it would move every guest's clock");
+		return true;
+	case MSR_PERF_GLOBAL_CTRL:
+		/* Let the processor judge the value, as the next VM entry would. */
+		if (!wrmsr_safe(msr, value))
+			return false;
+		wrmsr(msr, 0);
+		vmwrite(VMCS_GUEST_PERF_GLOBAL_CTRL, value);
 		return true;
 	case MSR_APIC_BASE:
 		return write_apic_base(value);

@@ -11,7 +11,7 @@
 #define ENTRIES	   512u
 #define TOP_LEVEL  4u
 #define TABLE_BITS EPT_RWX
-#define LEAF_BITS (EPT_RWX | EPT_TYPES | EPT_IGNORE_PAT | EPT_ACCESSED | EPT_DIRTY)
+#define LEAF_BITS  (EPT_RWX | EPT_TYPES | EPT_IGNORE_PAT | EPT_ACCESSED | EPT_DIRTY)
 
 static uint64_t span(unsigned int level)
 {

@@ -10,6 +10,7 @@
  */
 #include <vm.h>
 #include <x86/asm.h>
+#include <x86/speculation.h>
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
@@ -197,6 +198,7 @@ void vcpu_prepare(struct vmx_cpu *v, struct vcpu *vcpu)
 	inject_nmi(vcpu, nmi);
 	inject_interrupt(vcpu);
 	arm_timer(vcpu);
+	speculation_before_guest();
 }
 
 uint64_t vm_deliver(struct vm *vm, struct vcpu *source, const struct vlapic_message *m)

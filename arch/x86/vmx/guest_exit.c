@@ -35,7 +35,7 @@
 #define CR_TYPE(q)	      ((unsigned int)field_get((q), 5, 4))
 #define CR_REGISTER(q)	      ((unsigned int)field_get((q), 11, 8))
 #define CR_LMSW_DATA(q)	      field_get((q), 31, 16)
-#define PLE_WINDOW_MAX	   (1u << 24)
+#define PLE_WINDOW_MAX	      (1u << 24)
 #define DR_NUMBER(q)	      ((unsigned int)field_get((q), 2, 0))
 #define LMSW_BITS	      UINT64_C(0xf)
 #define EPT_Q_LINEAR_OF_ACCESS                                                                     \
@@ -398,14 +398,17 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 	case VMX_EXIT_HLT:
 		vmx_skip_instruction();
 		vcpu->activity = HV_ACTIVITY_HALTED;
-		if (vcpu->ple_window > PLE_WINDOW_TICKS && vmx_caps_has(&vmx_caps, VMX_OPT_PAUSE_LOOP)) {
+		if (vcpu->ple_window > PLE_WINDOW_TICKS &&
+		    vmx_caps_has(&vmx_caps, VMX_OPT_PAUSE_LOOP)) {
 			vcpu->ple_window = PLE_WINDOW_TICKS;
 			vmwrite(VMCS_PLE_WINDOW, vcpu->ple_window);
 		}
 		break;
 	case VMX_EXIT_PAUSE:
-		/* A guest that spins for long on end is measuring time, not waiting for a neighbour. */
-		vcpu->ple_window = vcpu->ple_window < PLE_WINDOW_MAX ? vcpu->ple_window * 2 : PLE_WINDOW_MAX;
+		/* A guest that spins for long on end is measuring time, not waiting for a
+		 * neighbour. */
+		vcpu->ple_window =
+			vcpu->ple_window < PLE_WINDOW_MAX ? vcpu->ple_window * 2 : PLE_WINDOW_MAX;
 		vmwrite(VMCS_PLE_WINDOW, vcpu->ple_window);
 		vcpu_leave(v, HV_VCPU_EXIT_INTR);
 		return;
@@ -492,8 +495,8 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 void vcpu_entry_failed(struct vmx_cpu *v)
 {
 	struct vcpu *vcpu = v->vcpu;
-	uint32_t error = vmread(VMCS_INSTRUCTION_ERROR);
+	char why[160];
 
-	vcpu->page->reason = error;
-	stop(v, vcpu, HV_VCPU_EXIT_FAIL_ENTRY, "VM entry refused");
+	vmcs_explain(why, sizeof(why));
+	stop(v, vcpu, HV_VCPU_EXIT_FAIL_ENTRY, why);
 }

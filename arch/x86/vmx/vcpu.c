@@ -15,29 +15,24 @@
 #include <vm.h>
 #include <x86/asm.h>
 #include <x86/mem.h>
+#include <x86/speculation.h>
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
 #define MSR_STAR      0xc0000081u
 #define MSR_TSC_AUX   0xc0000103u
 #define MSR_SPEC_CTRL 0x48u
-#define MSR_PRED_CMD  0x49u
-#define PRED_IBPB     1
-#define DR7_ENABLES   0xff
 
 static struct {
-	bool xsave, spec_ctrl, ibpb, rdtscp;
+	bool xsave, rdtscp;
 	uint64_t xcr0; /* components that exist and are allowed */
 } has;
 
 void vcpu_boot_init(void)
 {
-	uint32_t edx = cpuid_has_leaf(7) ? cpuid(7, 0).edx : 0;
-
 	has.xsave = read_cr4() & CR4_OSXSAVE;
 	if (has.xsave)
 		has.xcr0 = XCR0_ALLOWED & (cpuid(0xd, 0).eax | (uint64_t)cpuid(0xd, 0).edx << 32);
-	has.spec_ctrl = has.ibpb = edx & BIT64(26);
 	has.rdtscp = vmx_caps.cpu2.may & CPU2_RDTSCP;
 }
 
@@ -105,10 +100,10 @@ static void msrs_to_guest(struct vmx_cpu *v, struct vcpu *vcpu)
 	wrmsr(MSR_KERNEL_GS_BASE, vcpu->kernel_gs_base);
 	if (has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
 		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
-	if (has.ibpb && v->last_vm != vcpu->vm->handle)
-		wrmsr(MSR_PRED_CMD, PRED_IBPB);
+	if (v->last_vm != vcpu->vm->handle)
+		speculation_barrier();
 	v->last_vm = vcpu->vm->handle;
-	if (has.spec_ctrl) {
+	if (speculation.spec_ctrl) {
 		v->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
 		if (v->spec_ctrl != vcpu->spec_ctrl)
 			wrmsr_safe(MSR_SPEC_CTRL,
@@ -118,7 +113,7 @@ static void msrs_to_guest(struct vmx_cpu *v, struct vcpu *vcpu)
 
 static void msrs_to_control(struct vmx_cpu *v, struct vcpu *vcpu)
 {
-	if (has.spec_ctrl) {
+	if (speculation.spec_ctrl) {
 		vcpu->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
 		if (v->spec_ctrl != vcpu->spec_ctrl)
 			wrmsr(MSR_SPEC_CTRL, v->spec_ctrl);

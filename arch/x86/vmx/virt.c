@@ -24,6 +24,7 @@
 #include <x86/asm.h>
 #include <x86/mem.h>
 #include <x86/paging.h>
+#include <x86/speculation.h>
 #include <x86/virt.h>
 #include <x86/vmx/control_ept.h>
 #include <x86/vmx/vcpu.h>
@@ -227,6 +228,7 @@ static void start_vmx(struct cpu *cpu)
 	};
 
 	align_tsc(cpu);
+	speculation_init();
 	if (vmx_on(v) < 0)
 		machine_refuse("a CPU that enters VMX operation", "Found: CPU %u refuses VMXON.",
 			       cpu->index);

@@ -4,7 +4,10 @@
  */
 #include <stdio.h>
 
+#include <x86/asm.h>
+#include <x86/vmx/entry_check.h>
 #include <x86/vmx/vmcs.h>
+#include <x86/vmx/vmx.h>
 
 static const struct {
 	const char *name;
@@ -47,4 +50,26 @@ void vmcs_dump(void (*emit)(const char *line))
 			 (unsigned long long)value);
 		emit(line);
 	}
+}
+
+static uint64_t read_field(void *ctx, uint32_t encoding)
+{
+	(void)ctx;
+	return vmcs_read_raw(encoding);
+}
+
+void vmcs_explain(char *text, size_t bytes)
+{
+	uint32_t widths = cpuid_has_leaf(0x80000008) ? cpuid(0x80000008, 0).eax : 0x3024;
+	struct entry_env env = {.read = read_field,
+				.caps = &vmx_caps,
+				.physical_bits = widths & 0xff,
+				.linear_bits = (widths >> 8) & 0xff};
+	struct entry_failure failure;
+
+	if (entry_check(&env, &failure))
+		snprintf(text, bytes, "every check that is known here holds");
+	else
+		snprintf(text, bytes, "%s = %#lx: %s", vmcs_field_name(failure.field),
+			 vmcs_read_raw(failure.field), failure.rule);
 }

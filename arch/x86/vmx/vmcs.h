@@ -61,6 +61,10 @@ void vmcs_access_failed(uint32_t encoding, bool write) __noreturn;
 /** Name of the field with @encoding, "?" if unknown. Any context. */
 const char *vmcs_field_name(uint32_t encoding);
 
+/** Why the current VMCS is refused at VM entry: the first of the SDM's checks that fails, in a sentence in
+ * @text. Context: after a failed entry. */
+void vmcs_explain(char *text, size_t bytes);
+
 /** Log every field of the current VMCS. Context: crash path, or a VM that ends. */
 void vmcs_dump(void (*emit)(const char *line));
 
