@@ -9,7 +9,7 @@ DEVMODEL_DIR := control-domain/vmm
 DEVMODEL_CC ?= gcc
 DEVMODEL_CFLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -D_GNU_SOURCE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
-	-fstack-protector-strong -fPIE -pthread
+	-fstack-protector-strong -fPIE -pthread -I.
 DEVMODEL_LDFLAGS := -static-pie -Wl,-z,relro,-z,now -pthread
 DEVMODEL_LIBS := -ljson-c -lseccomp
 DEVMODEL_SOURCES := $(sort $(wildcard $(DEVMODEL_DIR)/*.c))

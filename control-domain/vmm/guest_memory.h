@@ -6,7 +6,7 @@
  * Everything that follows an address from a guest goes through guest_memory_at(), which returns a
  * pointer only if all bytes lie in one range. Contents change under our feet: whoever reads a
  * value that decides something copies it once. Where the mapping comes from is the business of
- * guest_memory_map() alone (ordinary memory on Linux's KVM).
+ * guest_memory_map() alone.
  *
  * Read next: guest_memory.c, layout.h.
  */
@@ -45,8 +45,12 @@ static inline void *guest_memory_at(const struct guest_memory *memory, uint64_t 
 	return NULL;
 }
 
+struct kvm;
+
 /*
- * Maps `bytes` (a multiple of 2 MiB) of zeroed memory and lays it out by layout.h. Fails with the
- * numbers when the machine has not enough. The memory lives as long as the process.
+ * Maps `bytes` (a multiple of 2 MiB) of zeroed memory and lays it out by layout.h: guest pool
+ * memory under Hornero, else ordinary memory. Fails with the numbers when there is not enough. The
+ * memory lives as long as the process.
  */
-int guest_memory_map(struct guest_memory *memory, uint64_t bytes, struct reason *why);
+int guest_memory_map(struct guest_memory *memory, const struct kvm *kvm, uint64_t bytes,
+		     struct reason *why);

@@ -209,9 +209,9 @@ int machine_init(struct machine *machine, const struct config *config, struct re
 	machine->event_source.ready = event_ready;
 	if (loop_init(&machine->loop, why) ||
 	    loop_add(&machine->loop, &machine->event_source, EPOLLIN) || open_files(machine, why) ||
-	    console_init(&machine->console, &machine->loop, why) ||
-	    guest_memory_map(&machine->memory, config->memory_bytes, why) ||
-	    kvm_open(&machine->kvm, why) || kvm_add_memory(&machine->kvm, &machine->memory, why))
+	    console_init(&machine->console, &machine->loop, why) || kvm_open(&machine->kvm, why) ||
+	    guest_memory_map(&machine->memory, &machine->kvm, config->memory_bytes, why) ||
+	    kvm_add_memory(&machine->kvm, &machine->memory, why))
 		return -1;
 	irq_init(&machine->irq, &machine->kvm);
 	board_init(&machine->board, &machine->irq, &machine->console, board_event, machine);
