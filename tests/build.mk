@@ -41,7 +41,7 @@ include tests/fuzz/build.mk
 include tests/devmodel/build.mk
 
 test-host: host-tests ## the host unit tests alone, under sanitizers (seconds)
-	BUILD=$(BUILD) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/test_host.py
+	BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/test_host.py
 
 format: ## let clang-format format every source
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i

@@ -32,8 +32,12 @@ def pytest_configure(config):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if {"machine", "class_machine", "shared_machine"} & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if {"machine", "class_machine", "shared_machine"} & fixtures:
             item.add_marker("boot")
+        if {"class_machine", "shared_machine"} & fixtures and \
+                not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
     if config.getoption("--full"):
         return
     left = [item for item in items if item.get_closest_marker("full")]
@@ -48,9 +52,10 @@ def pytest_collection_modifyitems(config, items):
 def start_machines(request, name):
     """A function that starts machines; they are stopped when the fixture's scope ends."""
     started = []
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # two may run tests of the same name
 
     def start(**options):
-        machine = Machine(re.sub(r"[^A-Za-z0-9._]+", "-", f"{name}-{len(started)}"))
+        machine = Machine(re.sub(r"[^A-Za-z0-9._]+", "-", f"{worker}{name}-{len(started)}"))
         started.append(machine)
         request.node.stash.setdefault(MACHINES, []).append(machine)
         machine.start(**options)
@@ -72,13 +77,13 @@ def machine(request):
 
 @pytest.fixture(scope="class")
 def class_machine(request):
-    """The same, for machines that all tests of a class use: mark it xdist_group as well."""
+    """The same, for machines that all tests of a class use (one worker runs them all)."""
     yield from start_machines(request, request.node.name)
 
 
 @pytest.fixture(scope="module")
 def shared_machine(request):
-    """The same, for machines that all tests of a file use."""
+    """The same, for machines that all tests of a file use (one worker runs them all)."""
     yield from start_machines(request, request.node.name.removesuffix(".py").split("/")[-1])
 
 

@@ -43,7 +43,6 @@ def test_boots_and_powers_off(machine, cpus):
     assert started.wait_exit(120)["reason"].startswith("powered off")
 
 
-@pytest.mark.xdist_group("two-cpus")
 class TestTwoCpus:
     """One machine with two CPUs, many looks at it."""
 

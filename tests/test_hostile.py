@@ -16,8 +16,6 @@ ERRORS = {name: -int(number) for name, number in
 CALLS = {name: int(number) for number, name in
          re.findall(r"X\((\d+), (\w+), ", (TOP / "vmm/abi/hypercall.h").read_text())}
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 
 @pytest.fixture(scope="module")
 def control(shared_machine):

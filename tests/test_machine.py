@@ -11,8 +11,6 @@ import pytest
 from bench.machine import READY
 from bench.medium import TOP, BenchError
 
-pytestmark = pytest.mark.xdist_group("native")
-
 
 def processes_of(machine):
     """Processes whose working directory is the machine's folder: the supervisor, the emulator."""
