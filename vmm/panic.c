@@ -39,6 +39,7 @@ static_assert(sizeof(struct record) == CRASH_BYTES, "crash record");
 static struct record *record;
 static const struct record *previous;
 static uint32_t crash_owner; /* 1 + CPU */
+static char reason[160];
 
 bool crash_begun(void)
 {
@@ -189,6 +190,8 @@ static void finish(void)
 	uint64_t seconds = cmdline_number("panic", 10);
 
 	record_close();
+	emitf("Hornero crashed on CPU %u: %s\n", this_cpu()->index,
+	      reason); /* 25 lines show the end */
 	if (!strcmp(how, "halt")) {
 		emit("halted (panic=halt)\n");
 		cpu_halt_forever();
@@ -203,7 +206,6 @@ static void crash_v(const struct trap_frame *f, uint64_t rip, uint64_t rbp, cons
 		    va_list ap)
 {
 	uint32_t me = this_cpu()->index + 1, nobody = 0;
-	char reason[160];
 
 	if (!__atomic_compare_exchange_n(&crash_owner, &nobody, me, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_SEQ_CST)) {
