@@ -27,5 +27,5 @@ def host_tests():
 
 @pytest.mark.parametrize("program,name", host_tests())
 def test_host(program, name):
-    run = subprocess.run([program, name], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([program, name], capture_output=True, text=True, timeout=400)
     assert run.returncode == 0, f"{program} {name}\n{run.stdout[-4000:]}{run.stderr[-8000:]}"

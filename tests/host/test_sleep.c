@@ -76,7 +76,8 @@ TEST(cut_off_anywhere)
 
 TEST(a_package_length_of_two_bytes)
 {
-	static const uint8_t aml[] = {0x08, '_', 'S', '4', '_', 0x12, 0x48, 0x00, 0x04, 0x0a, 0x06, 0, 0};
+	static const uint8_t aml[] = {0x08, '_',  'S',	'4',  '_', 0x12, 0x48,
+				      0x00, 0x04, 0x0a, 0x06, 0,   0};
 	struct sleep_types t = {0};
 
 	sleep_scan(aml, sizeof(aml), &t);

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A program that makes a hypercall from user space (its exit code 0 would say that it worked):
  * the hypervisor must answer with #UD, so Linux ends it by SIGILL.

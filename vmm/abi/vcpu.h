@@ -165,8 +165,8 @@ struct hv_cpuid {
 #define HV_MAX_CPUID 128
 
 /*
- * The input clock of a guest's local APIC timer (before the divider) is the TSC's, halved so often that its
- * frequency in Hz fits the 32 bits of CPUID 15h ECX. EBX is 1 << this shift, EAX is 1.
+ * The input clock of a guest's local APIC timer (before the divider) is the TSC's, halved so often
+ * that its frequency in Hz fits the 32 bits of CPUID 15h ECX. EBX is 1 << this shift, EAX is 1.
  */
 static inline uint32_t hv_lapic_timer_shift(uint64_t tsc_khz)
 {

@@ -28,7 +28,8 @@ void control_ept_show_page(hpa_t page);
 void control_ept_show_frame(hpa_t frame);
 void control_ept_hide_frame(hpa_t frame);
 
-/** True if @frame led to the sink; it is absent now, which leaves a TLB debt. Context: pool lock. */
+/** True if @frame led to the sink; it is absent now, which leaves a TLB debt. Context: pool lock.
+ */
 bool control_ept_unsink(hpa_t frame);
 
 /** Show 4 KiB pages in a frame that is otherwise hidden (vCPU pages); -HV_ERR_NOMEM. Context: pool

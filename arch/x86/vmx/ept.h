@@ -23,17 +23,17 @@
 #include <types.h>
 #include <x86/mtrr.h>
 
-#define EPT_R	     BIT64(0)
-#define EPT_W	     BIT64(1)
-#define EPT_X	     BIT64(2)
-#define EPT_RWX	     (EPT_R | EPT_W | EPT_X)
-#define EPT_TYPE(t)  ((uint64_t)(t) << 3) /* enum memory_type */
-#define EPT_TYPES    MASK64(5, 3)
+#define EPT_R	       BIT64(0)
+#define EPT_W	       BIT64(1)
+#define EPT_X	       BIT64(2)
+#define EPT_RWX	       (EPT_R | EPT_W | EPT_X)
+#define EPT_TYPE(t)    ((uint64_t)(t) << 3) /* enum memory_type */
+#define EPT_TYPES      MASK64(5, 3)
 #define EPT_IGNORE_PAT BIT64(6) /* the type above counts alone, whatever the guest PAT says */
-#define EPT_LARGE    BIT64(7)
-#define EPT_ACCESSED BIT64(8)
-#define EPT_DIRTY    BIT64(9)
-#define EPT_ADDRESS  MASK64(51, 12)
+#define EPT_LARGE      BIT64(7)
+#define EPT_ACCESSED   BIT64(8)
+#define EPT_DIRTY      BIT64(9)
+#define EPT_ADDRESS    MASK64(51, 12)
 
 /* Sizes of leaves; a level's entry spans 2^ept_shift(level) bytes. */
 #define EPT_4K 1u
@@ -105,7 +105,8 @@ int ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint64_t attr,
  */
 int ept_unmap(struct ept *e, gpa_t gpa, uint64_t bytes, struct ept_freed *freed) __must_use;
 
-/** Split the leaves that the range begins or ends inside of, as ept_unmap() does first. -HV_ERR_NOMEM. */
+/** Split the leaves that the range begins or ends inside of, as ept_unmap() does first.
+ * -HV_ERR_NOMEM. */
 int ept_split_edges(struct ept *e, gpa_t gpa, uint64_t bytes) __must_use;
 
 /** Split the leaves in the range to at most @level (dirty logging by 4 KiB); translations stay as

@@ -27,7 +27,7 @@ struct vm;
 enum vcpu_pending { PENDING_NMI = 1, PENDING_INIT = 2, PENDING_SIPI = 4 };
 
 #define PLE_WINDOW_TICKS 4096
-#define GUEST_MTRRS 27 /* 8 variable pairs and 11 fixed */
+#define GUEST_MTRRS	 27 /* 8 variable pairs and 11 fixed */
 
 struct vcpu {
 	struct vlapic lapic; /* first: cache-line aligned */

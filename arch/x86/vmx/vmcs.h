@@ -61,7 +61,8 @@ void vmcs_access_failed(uint32_t encoding, bool write) __noreturn;
 /** Name of the field with @encoding, "?" if unknown. Any context. */
 const char *vmcs_field_name(uint32_t encoding);
 
-/** Why the current VMCS is refused at VM entry: the first of the SDM's checks that fails, in a sentence in
+/** Why the current VMCS is refused at VM entry: the first of the SDM's checks that fails, in a
+ * sentence in
  * @text. Context: after a failed entry. */
 void vmcs_explain(char *text, size_t bytes);
 
