@@ -88,3 +88,4 @@ run: deps ## boot in the best emulator present and log into the control domain
 	BUILD=$(BUILD) tests/try
 
 include tests/kvm/build.mk
+-include tests/bench/build.mk

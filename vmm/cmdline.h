@@ -21,7 +21,7 @@ enum cmdline_form { OPT_SIZE, OPT_NUMBER, OPT_LEVEL, OPT_SECONDS, OPT_TEXT };
 	X(panic, OPT_SECONDS, "10", "seconds until the reset after a crash, or halt")              \
 	X(cpu_features, OPT_TEXT, "", "tests: -name switches a processor feature off")
 
-#define CMDLINE_VALUE_BYTES 128
+#define CMDLINE_VALUE_BYTES 256
 
 /**
  * Parse @text. @complain is called once for each word that is not taken: the @word, why, and the

@@ -251,7 +251,7 @@ void exit_ring_dump(const struct vmx_cpu *v, void (*emit)(const char *line))
 		const struct hv_exit_record *r = &v->ring[i % EXIT_RING];
 
 		snprintf(line, sizeof(line),
-			 "%016lx exit %-2u vm %04x/%u rip %016lx qualification %lx\n", r->tsc,
+			 "%016lx exit %-2u vm %04x/%u rip %016lx qualification %lx", r->tsc,
 			 r->reason, r->vm, r->vcpu, r->rip, r->qualification);
 		emit(line);
 	}

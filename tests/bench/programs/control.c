@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a control domain does all day, counted: run with and without the hypervisor beneath, on an
+ * emulator whose time-stamp counter counts instructions. One line a row: name, ticks for all rounds.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TOUCH_BYTES (32ul << 20)
+#define PAGE_BYTES  4096
+
+static uint64_t ticks(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+static void getppids(void)
+{
+	for (int i = 0; i < 10000; i++)
+		syscall(SYS_getppid);
+}
+
+static void touch(void)
+{
+	char *p = mmap(NULL, TOUCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		exit(1);
+	for (size_t i = 0; i < TOUCH_BYTES; i += PAGE_BYTES)
+		p[i] = 1;
+	munmap(p, TOUCH_BYTES);
+}
+
+static void forks(void)
+{
+	for (int i = 0; i < 100; i++) {
+		pid_t child = fork();
+
+		if (child == 0)
+			_exit(0);
+		waitpid(child, NULL, 0);
+	}
+}
+
+/* Each exec of a glibc program asks CPUID some 60 times. */
+static void execs(void)
+{
+	for (int i = 0; i < 100; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			execl("/proc/self/exe", "bench", "nothing", NULL);
+			_exit(1);
+		}
+		waitpid(child, NULL, 0);
+	}
+}
+
+static void pipes(void)
+{
+	int there[2], back[2];
+	char c = 'x';
+
+	if (pipe(there) || pipe(back))
+		exit(1);
+	if (fork() == 0) {
+		for (int i = 0; i < 1000; i++)
+			if (read(there[0], &c, 1) != 1 || write(back[1], &c, 1) != 1)
+				_exit(1);
+		_exit(0);
+	}
+	for (int i = 0; i < 1000; i++)
+		if (write(there[1], &c, 1) != 1 || read(back[0], &c, 1) != 1)
+			exit(1);
+	wait(NULL);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} rows[] = {{"getppid_x10000", getppids}, {"touch_32MiB", touch}, {"fork_wait_x100", forks},
+		    {"exec_x100", execs},	  {"pipe_x1000", pipes}};
+
+	if (argc > 1 && !strcmp(argv[1], "nothing"))
+		return 0;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		uint64_t start;
+
+		rows[i].run(); /* warm */
+		start = ticks();
+		rows[i].run();
+		printf("%s %llu\n", rows[i].name, (unsigned long long)(ticks() - start));
+	}
+	return 0;
+}

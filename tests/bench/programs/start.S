@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* PVH entry of guest.c: 32-bit, flat, paging off. */
+	.section .note.Xen, "a", @note
+	.long 4, 4, 18
+	.asciz "Xen"
+	.long _start
+
+	.text
+	.globl _start
+_start:	mov $stack_end, %esp
+	call bench_main
+
+	.bss
+	.balign 16
+	.space 4096
+stack_end:
+	.section .note.GNU-stack, "", @progbits
