@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The demo guest: Debian's cloud kernel, as it is, and a small initramfs with a shell, the network and
-# an SSH server. It travels in the control domain as the image `demo`.
+# an SSH server. It travels in the control domain as the image `demo`, and also starts the kernels of
+# guests' own disks (root/usr/lib/demo/bootdisk).
 # It lies in /usr/lib, not /var/lib: a volume mounted there must not hide it.
 
 DEMO := $(BUILD)/control-domain/demo
@@ -21,8 +22,13 @@ $(CLOUD)/vmlinuz:
 	busybox depmod -b $(CLOUD) $$(ls $(CLOUD)/lib/modules)
 	ln -sfn boot/$$(cd $(CLOUD)/boot && ls vmlinuz-*) $@
 
-$(DEMO)/initramfs: $(CLOUD)/vmlinuz control-domain/demo/modules control-domain/image/mkinitramfs \
+$(DEMO)/kexec: control-domain/demo/bootdisk.c control-domain/demo/build.mk
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -Os -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
+
+$(DEMO)/initramfs: $(DEMO)/kexec $(CLOUD)/vmlinuz control-domain/demo/modules control-domain/image/mkinitramfs \
 		$(shell find $(DEMO_ROOT) -type f) control-domain/demo/build.mk
 	@mkdir -p $(@D)
 	control-domain/image/mkinitramfs --kernel $(CLOUD) --modules control-domain/demo/modules \
-		--root $(DEMO_ROOT) --add /usr/bin/dropbear=/usr/sbin/dropbear --output $@
+		--root $(DEMO_ROOT) --add /usr/bin/dropbear=/usr/sbin/dropbear \
+		--add /usr/lib/demo/kexec=$(DEMO)/kexec --output $@

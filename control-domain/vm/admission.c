@@ -32,6 +32,21 @@ static int check_readable(const char *what, const char *path, struct reason *why
 	return 0;
 }
 
+/* The demo guest's initramfs reads the disk's own boot entry and starts that kernel. */
+static int choose_disk_boot(struct boot_choice *choice, struct reason *why)
+{
+	struct image image;
+
+	if (store_image("demo", &image, why))
+		return reason_set(why,
+				  "booting from a disk needs the image 'demo', which is missing "
+				  "here: set kernel and initrd");
+	strcpy(choice->kernel, image.kernel);
+	strcpy(choice->initrd, image.initrd);
+	strcpy(choice->cmdline, "console=hvc0 quiet hornero.boot=disk");
+	return 0;
+}
+
 static int choose_image(const struct definition *definition, struct boot_choice *choice,
 			struct reason *why)
 {
@@ -59,6 +74,15 @@ static int choose_image(const struct definition *definition, struct boot_choice 
 	return 0;
 }
 
+/* The owner's words replace the image's; what selects the way to boot stays. */
+static void add_cmdline(const struct definition *definition, struct boot_choice *choice)
+{
+	const char *disk = strstr(choice->cmdline, " hornero.boot=disk");
+
+	snprintf(choice->cmdline, sizeof(choice->cmdline), "%s%s", definition->cmdline,
+		 disk ? " hornero.boot=disk" : "");
+}
+
 int machine_boot_choice(const struct definition *definition, struct boot_choice *choice,
 			struct reason *why)
 {
@@ -70,12 +94,11 @@ int machine_boot_choice(const struct definition *definition, struct boot_choice 
 	} else if (*definition->kernel) {
 		strcpy(choice->kernel, definition->kernel);
 		strcpy(choice->initrd, definition->initrd);
-	} else {
-		return reason_set(why, "booting from a disk's own boot entry is not possible yet: "
-				       "set kernel and initrd, or image");
+	} else if (choose_disk_boot(choice, why)) {
+		return -1;
 	}
 	if (*definition->cmdline)
-		strcpy(choice->cmdline, definition->cmdline);
+		add_cmdline(definition, choice);
 	if (check_readable("kernel", choice->kernel, why))
 		return -1;
 	return *choice->initrd ? check_readable("initrd", choice->initrd, why) : 0;

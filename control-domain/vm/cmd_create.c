@@ -13,12 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "machines.h"
 
 /* Disks that are to be made once everything is checked. */
 static struct {
 	char path[PATH_BYTES];
 	uint64_t bytes;
+	char from[FILE_NAME_BYTES]; /* an image to copy, or "" */
 } new_disks[DISKS_MAX];
 static unsigned int new_disk_count;
 
@@ -48,6 +50,26 @@ static int announce_disk(const char *name, const char *size_text, char path[PATH
 	strcpy(path, full);
 	strcpy(new_disks[new_disk_count].path, full);
 	new_disks[new_disk_count++].bytes = bytes;
+	return 0;
+}
+
+/* A disk image becomes the first disk, and the VM needs the image no more. */
+static int announce_copy(const char *name, const char *image, struct definition *definition,
+			 struct reason *why)
+{
+	struct disk disk = {.read_only = false};
+
+	if (definition->disks == DISKS_MAX)
+		return reason_set(why, "image '%s' is a disk, and there are %d others already",
+				  definition->image, DISKS_MAX);
+	if (announce_disk(name, "1M", disk.path, why))
+		return -1;
+	strcpy(new_disks[new_disk_count - 1].from, image);
+	memmove(&definition->disk[1], &definition->disk[0],
+		definition->disks * sizeof(definition->disk[0]));
+	definition->disk[0] = disk;
+	definition->disks++;
+	*definition->image = '\0';
 	return 0;
 }
 
@@ -100,6 +122,21 @@ static void remove_new_disks(const char *name)
 	rmdir(place(folder, "/var/lib/hornero/vms/%s", name)); /* only if it is empty */
 }
 
+static int make_disk(const char *path, uint64_t bytes, const char *from, struct reason *why)
+{
+	int fd, failed;
+
+	if (*from)
+		return copy_sparse(from, path, why);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	failed = fd < 0 || ftruncate(fd, (off_t)bytes);
+	if (failed)
+		reason_set(why, "%s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return failed ? -1 : 0;
+}
+
 int machine_make_disks(const char *name, struct reason *why)
 {
 	char folder[FILE_NAME_BYTES];
@@ -107,16 +144,12 @@ int machine_make_disks(const char *name, struct reason *why)
 	if (new_disk_count && make_folder(place(folder, "/var/lib/hornero/vms/%s", name), why))
 		return -1;
 	for (unsigned int i = 0; i < new_disk_count; i++) {
-		int fd = open(new_disks[i].path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		int error = fd < 0 || ftruncate(fd, (off_t)new_disks[i].bytes) ? errno : 0;
-
-		if (fd >= 0)
-			close(fd);
-		if (!error)
-			continue;
-		if (error != EEXIST)
+		if (!access(new_disks[i].path, F_OK))
+			return reason_set(why, "%s: it exists already", new_disks[i].path);
+		if (make_disk(new_disks[i].path, new_disks[i].bytes, new_disks[i].from, why)) {
 			remove_new_disks(name);
-		return reason_set(why, "%s: %s", new_disks[i].path, strerror(error));
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -124,6 +157,9 @@ int machine_make_disks(const char *name, struct reason *why)
 static int take_options(struct cli_call *call, const char *name, const char *image,
 			struct definition *definition, struct reason *why)
 {
+	struct reason ignored;
+	struct image found;
+
 	definition_defaults(definition);
 	if (image)
 		snprintf(definition->image, sizeof(definition->image), "%s", image);
@@ -133,7 +169,13 @@ static int take_options(struct cli_call *call, const char *name, const char *ima
 		if (key && machine_option(name, key, call->given[i].value, definition, true, why))
 			return -1;
 	}
-	return 0;
+	if (!*definition->image || store_image(definition->image, &found, &ignored))
+		return 0;
+	if (!cli_has(call, "memory") && found.default_memory_bytes)
+		definition->memory_bytes = found.default_memory_bytes;
+	return *found.disk && !*found.kernel && !*definition->kernel
+		       ? announce_copy(name, found.disk, definition, why)
+		       : 0;
 }
 
 static int write_definition(const char *name, const struct definition *definition,

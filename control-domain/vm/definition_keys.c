@@ -318,7 +318,8 @@ int definition_check(const struct definition *d, struct reason *why)
 }
 
 const struct definition_key definition_keys[] = {
-	{"memory", "SIZE", "memory, with unit (default 512M)", false, set_memory, get_memory},
+	{"memory", "SIZE", "memory, with unit (default 512M, or the image's)", false, set_memory,
+	 get_memory},
 	{"cpus", "N", "virtual CPUs, 1 to 16 (default 1)", false, set_cpus, get_cpus},
 	{"image", "NAME", "boot this image; 'vm image' lists them", false, set_image, get_image},
 	{"kernel", "FILE", "boot this Linux kernel", false, set_kernel, get_kernel},

@@ -206,10 +206,15 @@ static int read_image_line(struct image *image, const char *folder, char *line, 
 		image->takes_keys = !strcmp(value, "yes");
 	else if (!strcmp(key, "description"))
 		snprintf(image->description, sizeof(image->description), "%s", value);
-	else if (strcmp(key, "memory"))
+	else if (!strcmp(key, "memory") || !strcmp(key, "default_memory"))
+		return units_parse_size(value,
+					*key == 'm' ? &image->memory_bytes
+						    : &image->default_memory_bytes,
+					&inner)
+			       ? reason_set(why, "%s: %s", key, inner.text)
+			       : 0;
+	else
 		return reason_set(why, "there is no key '%s'", key);
-	else if (units_parse_size(value, &image->memory_bytes, &inner))
-		return reason_set(why, "memory: %s", inner.text);
 	return 0;
 }
 

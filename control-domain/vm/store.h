@@ -50,8 +50,9 @@ struct image {
 	char kernel[FILE_NAME_BYTES], initrd[FILE_NAME_BYTES]; /* "" if it has none */
 	char disk[FILE_NAME_BYTES];			       /* to be copied for each VM, or "" */
 	char cmdline[2048], description[128];
-	uint64_t memory_bytes; /* least memory, 0 if unknown */
-	bool takes_keys;       /* SSH keys and host name by an archive after its initrd */
+	uint64_t memory_bytes;	       /* least memory, 0 if unknown */
+	uint64_t default_memory_bytes; /* what new VMs get, 0: 512M as others */
+	bool takes_keys;	       /* SSH keys and host name by an archive after its initrd */
 };
 
 /** Find an image: a folder with image.conf, or NAME.raw. 0, or -1 with @why. */

@@ -34,6 +34,14 @@ def test_create_start_stop_delete(vm):
     assert disk.exists() and vm.rows() == {}
 
 
+def test_an_image_may_have_its_own_default_memory(vm):
+    vm.add_image("tiny", "kernel = kernel\ndefault_memory = 64M\n")
+    vm.ok("create", "a", "--image", "tiny")
+    vm.ok("create", "b", "--image", "tiny", "-m", "1G")
+    rows = vm.rows()
+    assert (rows["a"]["memory_bytes"], rows["b"]["memory_bytes"]) == (64 << 20, 1 << 30)
+
+
 def test_delete_with_disks(vm):
     vm.ok("create", "web", "--image", "demo", "-d", "10M")
     vm.ok("rm", "web", "--yes", "--disks")
