@@ -2,6 +2,7 @@
 # The control domain: Debian's stock kernel and our initramfs for it. Subfolders (driver, device
 # model) have a build.mk each and may add to
 #   CD_FILES    files for the initramfs, PATH=SOURCE
+#   CD_GUEST_FILES  files for the guests that come with it, likewise
 #   CD_MODULES  kernel modules of our own
 # They build modules against $(KHEADERS), which exists once $(KERNEL)/vmlinuz does.
 
@@ -18,8 +19,9 @@ CD_MODULES := $(CD)/hornero.ko
 
 include $(sort $(wildcard control-domain/*/build.mk))
 
-# initramfs: small, for tests and rescue. initramfs-full: every network card and disk controller.
-control-domain: $(CD)/vmlinuz $(CD)/initramfs ## the control domain's kernel and initramfs
+# initramfs: small, for tests and rescue. initramfs-vm: with the guests that come along.
+# initramfs-full: with every network card and disk controller as well, for people.
+control-domain: $(CD)/vmlinuz $(CD)/initramfs $(CD)/initramfs-vm ## the control domain's kernel and initramfs
 all: control-domain
 
 $(KERNEL)/vmlinuz:
@@ -37,17 +39,31 @@ $(CD)/vmlinuz: $(KERNEL)/vmlinuz
 $(OPENNTPD)/usr/sbin/ntpd:
 	control-domain/image/fetch $(OPENNTPD) openntpd
 
-MKINITRAMFS := control-domain/image/mkinitramfs --kernel $(KERNEL) --root control-domain/image/root \
-	$(addprefix --add ,$(CD_FILES)) $(addprefix --extra-module ,$(CD_MODULES))
-INITRAMFS_PARTS := $(KERNEL)/vmlinuz control-domain/image/mkinitramfs control-domain/image/modules.test \
-	$(shell find control-domain/image/root -type f) \
-	$(foreach f,$(CD_FILES),$(lastword $(subst =, ,$(f)))) $(CD_MODULES)
+sources = $(foreach f,$(1),$(lastword $(subst =, ,$(f))))
+MKINITRAMFS := control-domain/image/mkinitramfs
+MKINITRAMFS_SYSTEM := $(MKINITRAMFS) --kernel $(KERNEL) --root control-domain/image/root \
+	$(addprefix --add ,$(CD_FILES)) $(addprefix --extra-module ,$(CD_MODULES)) \
+	--modules control-domain/image/modules.test
+INITRAMFS_PARTS := $(KERNEL)/vmlinuz $(MKINITRAMFS) $(wildcard control-domain/image/modules.*) \
+	$(shell find control-domain/image/root -type f) $(call sources,$(CD_FILES)) $(CD_MODULES)
 
 $(CD)/initramfs: $(INITRAMFS_PARTS)
 	@mkdir -p $(@D)
-	$(MKINITRAMFS) --modules control-domain/image/modules.test --output $@
+	$(MKINITRAMFS_SYSTEM) --output $@
 
-$(CD)/initramfs-full: $(INITRAMFS_PARTS) control-domain/image/modules.full
+$(CD)/guests.cpio: $(MKINITRAMFS) $(call sources,$(CD_GUEST_FILES))
 	@mkdir -p $(@D)
-	$(MKINITRAMFS) --modules control-domain/image/modules.test --modules control-domain/image/modules.full \
-		--output $@
+	$(MKINITRAMFS) $(addprefix --add ,$(CD_GUEST_FILES)) --output $@
+
+# archives behind one another, each at a multiple of 4 bytes
+joined = for part in $(1); do cat $$part; size=$$(stat -c %s $$part); head -c $$((-size & 3)) /dev/zero; done
+
+$(CD)/initramfs-vm: $(CD)/initramfs $(CD)/guests.cpio
+	{ $(call joined,$^); } >$@
+
+$(CD)/initramfs-drivers: $(INITRAMFS_PARTS)
+	@mkdir -p $(@D)
+	$(MKINITRAMFS_SYSTEM) --modules control-domain/image/modules.full --output $@
+
+$(CD)/initramfs-full: $(CD)/initramfs-drivers $(CD)/guests.cpio
+	{ $(call joined,$^); } >$@

@@ -12,10 +12,17 @@ from bench.medium import BUILD, TOP
 IMAGE = BUILD / "control-domain"
 
 
+def unpacked(path):
+    """The compressed archive at the start of an initramfs."""
+    run = subprocess.run(["zstd", "-dcq", path], capture_output=True, timeout=60)
+    assert run.stdout.startswith(b"070701"), run.stderr
+    return run.stdout
+
+
 def listing(path):
     """Names in an initramfs."""
-    archive = subprocess.run(["zstd", "-dcq", path], capture_output=True, check=True, timeout=60)
-    return subprocess.run(["cpio", "-t", "--quiet"], input=archive.stdout, capture_output=True,
+    archive = unpacked(path)
+    return subprocess.run(["cpio", "-t", "--quiet"], input=archive, capture_output=True,
                           check=True, timeout=60).stdout.decode().split()
 
 
@@ -47,10 +54,19 @@ def test_image_for_people_has_the_drivers(full_image, module):
     assert any(name.endswith(f"/{module}.ko") for name in full_image)
 
 
+def test_guests_come_with_all_images_but_the_small_one():
+    assert not [name for name in listing(IMAGE / "initramfs") if "images/demo/" in name]
+    guests = (IMAGE / "guests.cpio").read_bytes()
+    assert b"usr/lib/hornero/images/demo/kernel" in guests
+    for name in ("initramfs-vm", "initramfs-full"):
+        image = (IMAGE / name).read_bytes()
+        assert image.rstrip(b"\0").endswith(guests.rstrip(b"\0"))
+        assert image.rindex(guests[:64]) % 4 == 0
+
+
 def test_everything_belongs_to_root_and_no_key_is_inside():
-    archive = subprocess.run(["zstd", "-dcq", IMAGE / "initramfs"], capture_output=True, check=True,
-                             timeout=60)
-    lines = subprocess.run(["cpio", "-tvn", "--quiet"], input=archive.stdout,
+    archive = unpacked(IMAGE / "initramfs")
+    lines = subprocess.run(["cpio", "-tvn", "--quiet"], input=archive,
                            capture_output=True, check=True, timeout=60).stdout.decode().splitlines()
     assert len(lines) > 300
     assert {tuple(line.split()[2:4]) for line in lines} == {("0", "0")}

@@ -9,7 +9,7 @@ CLOUD := $(CACHE)/linux-cloud
 DEMO_ROOT := control-domain/demo/root
 DEMO_IMAGE := /usr/lib/hornero/images/demo
 
-CD_FILES += $(DEMO_IMAGE)/image.conf=control-domain/demo/image.conf \
+CD_GUEST_FILES += $(DEMO_IMAGE)/image.conf=control-domain/demo/image.conf \
 	$(DEMO_IMAGE)/kernel=$(CLOUD)/vmlinuz $(DEMO_IMAGE)/initramfs=$(DEMO)/initramfs
 
 .PHONY: demo
