@@ -93,7 +93,8 @@ def newlib_lines():
 
 
 def test_hypervisor_keeps_its_line_budget():
-    ours = lines_of(tracked("boot", "arch", "vmm", "drivers"))
+    ours = lines_of(path for path in tracked("boot", "arch", "vmm", "drivers")
+                    if TOP / "boot/efi" not in path.parents)  # a loader: gone when we run, as GRUB
     libc = dict(newlib_lines())
     assert ours and libc and all(libc.values())
     total = sum(ours.values()) + sum(libc.values())

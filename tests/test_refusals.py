@@ -27,6 +27,8 @@ UEFI = {"emulator": "bochs", "firmware": "uefi"}
 
 @pytest.mark.parametrize("options,said", [
     pytest.param({"emulator": "qemu-tcg"}, r"Intel VT-x.*firmware setup", id="no-vtx-qemu"),
+    pytest.param({"emulator": "qemu-tcg", "firmware": "uefi"}, r"Intel VT-x.*firmware setup",
+                 id="no-vtx-qemu-uefi"),
     pytest.param({**BOCHS, "cpu_exclude": "vmx"}, r"Intel VT-x.*firmware setup", id="no-vtx"),
     pytest.param({**UEFI, "grub": "insmod wrmsr;wrmsr 0x3a 1"},
                  r"locked off.*IA32_FEATURE_CONTROL = 0x1.*Switch on", id="vtx-locked-off"),

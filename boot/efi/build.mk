@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+# hornero.efi (GNU-EFI), the one-file image, and its signature. What of libc the pure parts need is
+# newlib's, compiled once more for a position-independent program.
+
+EFI := $(BUILD)/efi
+EFI_LIB := /usr/lib
+EFI_SRC := $(wildcard boot/efi/*.c) boot/efi/jump.S
+EFI_LIBC := memchr memcmp strcmp strlen
+EFI_OBJ := $(EFI_SRC:boot/efi/%=$(EFI)/%.o) $(EFI_LIBC:%=$(EFI)/libc/%.o)
+EFI_CFLAGS := -std=gnu11 -O2 -g -m64 -fpic -ffreestanding -fno-stack-protector -fno-strict-aliasing -fshort-wchar \
+	-fno-asynchronous-unwind-tables -mno-red-zone -mgeneral-regs-only -fcf-protection=none -maccumulate-outgoing-args \
+	-DGNU_EFI_USE_MS_ABI -Wall -Wextra -Werror -Wstrict-prototypes -Wvla \
+	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
+EFI_SECTIONS := .text .sdata .data .dynamic .dynsym .rel .rela .rel.* .rela.* .reloc
+
+.PHONY: efi one-file sign
+efi: $(BUILD)/hornero.efi ## the UEFI application, which needs no GRUB
+all: efi
+
+$(EFI)/%.c.o: boot/efi/%.c boot/efi/build.mk
+	@mkdir -p $(@D)
+	@echo '  CC $<'
+	@gcc $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(EFI)/%.S.o: boot/efi/%.S boot/efi/build.mk
+	@mkdir -p $(@D)
+	@echo '  AS $<'
+	@gcc $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(EFI)/libc/%.o: $(NEWLIB)/libc.a boot/efi/build.mk
+	@mkdir -p $(@D)
+	@gcc $(EFI_CFLAGS) -w -fno-builtin -isystem $(NEWLIB)/include -I$(NEWLIB)/string -c $(NEWLIB)/string/$*.c -o $@
+
+$(EFI)/hornero.so: $(EFI_OBJ)
+	@ld -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined -T $(EFI_LIB)/elf_x86_64_efi.lds \
+		$(EFI_LIB)/crt0-efi-x86_64.o $^ -L$(EFI_LIB) -lefi -lgnuefi -o $@
+
+$(BUILD)/hornero.efi: $(EFI)/hornero.so
+	@echo '  LD $@'
+	@objcopy $(EFI_SECTIONS:%=-j '%') --target efi-app-x86_64 --subsystem 10 $< $@
+
+-include $(EFI_OBJ:.o=.d)
