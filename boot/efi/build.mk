@@ -39,4 +39,23 @@ $(BUILD)/hornero.efi: $(EFI)/hornero.so
 	@echo '  LD $@'
 	@objcopy $(EFI_SECTIONS:%=-j '%') --target efi-app-x86_64 --subsystem 10 $< $@
 
+# ---- the one-file image and its signature: make sign KEY=... CERT=... (PEM)
+
+ONE_FILE := $(BUILD)/hornero-one-file.efi
+CONTROL_DOMAIN_KERNEL = $(BUILD)/control-domain/vmlinuz
+CONTROL_DOMAIN_INITRAMFS = $(BUILD)/control-domain/initramfs-full
+
+one-file: $(ONE_FILE) ## the UEFI application with all its files inside
+
+$(ONE_FILE): $(BUILD)/hornero.efi $(BUILD)/hornero.elf $(CONTROL_DOMAIN_KERNEL) $(CONTROL_DOMAIN_INITRAMFS) \
+		boot/mkonefile boot/control-domain.cmdline
+	boot/mkonefile --output $@ --app $< --hypervisor $(BUILD)/hornero.elf --kernel $(CONTROL_DOMAIN_KERNEL) \
+		--initramfs $(CONTROL_DOMAIN_INITRAMFS)
+
+sign: $(ONE_FILE) ## sign the one-file image for Secure Boot: KEY=... CERT=...
+	@test -r "$(KEY)" -a -r "$(CERT)" || { echo "usage: make sign KEY=private.pem CERT=certificate.pem"; exit 2; }
+	@command -v sbsign >/dev/null || { echo "sbsign is missing: run 'make deps' (package sbsigntool)"; exit 1; }
+	sbsign --key "$(KEY)" --cert "$(CERT)" --output $(BUILD)/hornero-signed.efi $(ONE_FILE)
+	sbverify --cert "$(CERT)" $(BUILD)/hornero-signed.efi
+
 -include $(EFI_OBJ:.o=.d)
