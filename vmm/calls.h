@@ -21,7 +21,7 @@ call_fn call_version, call_cpu_page, call_info, call_log_read, call_cpu_stats, c
 	call_vm_map, call_vm_unmap, call_pool_alloc, call_pool_free, call_vcpu_create,
 	call_vcpu_run, call_vcpu_get, call_vcpu_set, call_vcpu_cpuid, call_vcpu_msr, call_vm_msi,
 	call_vcpu_nmi, call_vm_eoi_exits, call_vcpu_block, call_vcpu_stats, call_vm_info,
-	call_vcpu_apic;
+	call_vcpu_apic, call_cpu_dead;
 
 /* The handler of each row, so that a row without one does not compile. */
 #define CALL_FUNCTION_VERSION	   call_version
@@ -53,3 +53,4 @@ call_fn call_version, call_cpu_page, call_info, call_log_read, call_cpu_stats, c
 #define CALL_FUNCTION_VCPU_STATS   call_vcpu_stats
 #define CALL_FUNCTION_VM_INFO	   call_vm_info
 #define CALL_FUNCTION_VCPU_APIC	   call_vcpu_apic
+#define CALL_FUNCTION_CPU_DEAD	   call_cpu_dead

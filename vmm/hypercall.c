@@ -142,6 +142,21 @@ int64_t call_owing(struct call *c)
 	return (int64_t)debt_owing(&tlb_debt, c->args[0], c->page, HV_PAGE_BYTES / 8);
 }
 
+/*
+ * Linux parks a CPU that it takes offline in a loop of HLT, where no exit of its own comes: nobody
+ * could make it pay. Only INIT and SIPI bring it back, and those flush. The boot processor takes no
+ * INIT, so it cannot be parked.
+ */
+int64_t call_cpu_dead(struct call *c)
+{
+	uint64_t cpu = c->args[0];
+
+	if (!cpu || cpu >= cpu_count || cpu == c->cpu->index)
+		return -HV_ERR_INVAL;
+	tlb_quiesce(cpu_table[cpu]);
+	return 0;
+}
+
 int64_t call_tsc_khz(struct call *c)
 {
 	/* 1 MHz to 100 GHz: anything else is a mistake in the caller's units. */

@@ -17,6 +17,7 @@ void tlb_init(unsigned int cpus);
 /** Pay what this CPU owes. Context: any CPU in VMX operation, itself only. */
 void tlb_pay(struct cpu *cpu);
 
-/** This CPU stops and starts using translations (wait-for-SIPI). */
+/** @cpu stops using translations: itself (wait-for-SIPI), or it is parked. It starts again by
+ * tlb_resume(). */
 void tlb_quiesce(struct cpu *cpu);
 void tlb_resume(struct cpu *cpu);

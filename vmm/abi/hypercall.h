@@ -19,7 +19,7 @@
 #pragma once
 
 #define HV_ABI_MAJOR   0
-#define HV_ABI_MINOR   3
+#define HV_ABI_MINOR   4
 #define HV_ABI_VERSION ((HV_ABI_MAJOR << 16) | HV_ABI_MINOR)
 
 #define HV_CPUID_SIGNATURE 0x40000000u
@@ -58,7 +58,8 @@
 	X(25, VCPU_STATS, 2, "vm, index -> 0; page: struct hv_vcpu_stats")                         \
 	X(26, VM_INFO, 1, "slot -> 0; page: struct hv_vm_info")                                    \
 	X(27, TSC_KHZ, 1, "frequency measured by the control domain, kHz -> frequency in use")     \
-	X(28, VCPU_APIC, 4, "vm, index, offset, HV_MSR_*; page: value -> 0; RDX: value, or to kick")
+	X(28, VCPU_APIC, 4, "vm, index, offset, HV_MSR_*; page: value -> 0; RDX: value, kick")     \
+	X(29, CPU_DEAD, 1, "cpu that Linux took offline -> 0: owes nothing until its INIT")
 
 enum hv_call {
 #define X(number, name, args, text) HV_CALL_##name = number,
