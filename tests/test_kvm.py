@@ -2,6 +2,7 @@
 """kvm-check (tests/kvm): the KVM API from outside. Here on Linux's own KVM, which shows that its
 checks are right; what they find on Hornero's driver is then the driver's."""
 
+import json
 import re
 
 import pytest
@@ -18,6 +19,12 @@ def check_results(run):
                                                             re.MULTILINE)}
 
 
+def assert_all_pass(run):
+    results = check_results(run)
+    assert [name for name, passed in results.items() if not passed] == [], run.stdout[-4000:]
+    assert run.returncode == 0 and len(results) > 50, run.stdout[-4000:] + run.stderr[-1000:]
+
+
 @pytest.mark.xdist_group("native-kvm")
 def test_checks_pass_on_stock_kvm(machine):
     modules = ["irqbypass.ko", "kvm.ko", "ccp.ko", "kvm-amd.ko"]
@@ -29,6 +36,39 @@ def test_checks_pass_on_stock_kvm(machine):
     for name in modules:
         assert started.ssh(f"insmod /kvm/{name}").returncode == 0, name
     run = started.ssh("chmod +x /kvm/kvm-check && /kvm/kvm-check", timeout=240)
-    assert [name for name, passed in check_results(run).items() if not passed] == []
-    assert run.returncode == 0, run.stdout[-4000:]
-    assert len(check_results(run)) > 50
+    assert_all_pass(run)
+
+
+@pytest.mark.xdist_group("driver-kvm")
+class TestOnHornero:
+    @pytest.fixture(scope="class")
+    def control(self, class_machine):
+        machine = class_machine(cpus=2, file=[f"/kvm/kvm-check={KVM / 'kvm-check'}"])
+        machine.wait(READY, 400)
+        assert machine.ssh("chmod +x /kvm/kvm-check").returncode == 0
+        return machine
+
+    def pool(self, control):
+        info = json.loads(control.ssh("hornero info --json").stdout)
+        return info["memory"]["pool_free_bytes"], info["machines"]
+
+    def test_memory_of_the_pool(self, control):
+        before = self.pool(control)
+        assert_all_pass(control.ssh("/kvm/kvm-check", timeout=400))
+        assert self.pool(control) == before
+
+    def test_memory_of_the_process(self, control):
+        """Pinned pages instead of frames: the other half of memory.c."""
+        before = self.pool(control)
+        assert_all_pass(control.ssh("NO_POOL=1 /kvm/kvm-check", timeout=400))
+        assert self.pool(control) == before
+
+    def test_processor_goes_offline_under_guests(self, control):
+        online = "/sys/devices/system/cpu/cpu1/online"
+        run = control.ssh(f"(for i in 1 2 3 4 5; do echo 0 >{online}; echo 1 >{online}; done) & "
+                          "/kvm/kvm-check; code=$?; wait; exit $code", timeout=400)
+        assert_all_pass(run)
+
+    def test_kernel_has_no_complaint(self, control):
+        log = control.ssh("dmesg").stdout
+        assert not re.search(r"BUG:|cut here|Call Trace|hornero:.*(leaked|not given back|owe)", log)

@@ -5,7 +5,7 @@
  * The hypervisor never waits for another CPU. When it takes memory away it returns an epoch, and
  * CPUs that may still hold translations *owe* an invalidation for it. Linux can reach its CPUs,
  * so the driver collects: it asks who owes and runs HV_CALL_PAY there. A CPU pays before it goes
- * offline, for after that nobody could make it.
+ * offline; once it is dead the hypervisor is told, for from then on nobody could make it.
  *
  * The call page is asked for on its own CPU, hence the hotplug callback. Read next: device.c.
  */
@@ -33,7 +33,7 @@
 #define PATIENT_PAY_EVERY 64
 
 static DEFINE_PER_CPU(void *, call_page);
-static enum cpuhp_state hotplug_state;
+static enum cpuhp_state online_state, dead_state;
 static int *linux_cpu_of; /* by the hypervisor's index; -1: Linux does not know this CPU */
 static unsigned int hv_cpus;
 
@@ -137,12 +137,14 @@ long hv_settle(long epoch)
 		return epoch;
 	if (!zalloc_cpumask_var(&mask, GFP_KERNEL))
 		return -HV_ERR_NOMEM;
+	cpus_read_lock(); /* a CPU on its way out would owe and be out of reach */
 	for (round = 0; round < SETTLE_ROUNDS; round++) {
 		owing = owing_cpus(epoch, mask);
 		if (owing <= 0)
 			break;
 		on_each_cpu_mask(mask, pay, NULL, true);
 	}
+	cpus_read_unlock();
 	free_cpumask_var(mask);
 	if (owing > 0) {
 		pr_err("%ld CPUs still owe a TLB flush for epoch %ld: their memory stays unused\n",
@@ -174,6 +176,29 @@ static int cpu_offline_callback(unsigned int cpu)
 	memunmap(per_cpu(call_page, cpu));
 	per_cpu(call_page, cpu) = NULL;
 	return 0;
+}
+
+/* The last step of going offline, on another CPU: it is in its final loop now, and cannot pay. */
+static int cpu_dead_callback(unsigned int cpu)
+{
+	unsigned int index;
+
+	for (index = 0; index < hv_cpus; index++)
+		if (linux_cpu_of[index] == cpu)
+			hv_call1(HV_CALL_CPU_DEAD, index);
+	return 0;
+}
+
+/* CPUs that were offline before this driver came: siblings without SMT, for one. */
+static void declare_dead(void)
+{
+	unsigned int index;
+
+	cpus_read_lock();
+	for (index = 0; index < hv_cpus; index++)
+		if (linux_cpu_of[index] < 0 || !cpu_online(linux_cpu_of[index]))
+			hv_call1(HV_CALL_CPU_DEAD, index);
+	cpus_read_unlock();
 }
 
 static int linux_cpu_with(u32 apic_id)
@@ -212,8 +237,10 @@ static int learn_cpus(void)
 			info->version, info->cpus, info->abi_version >> 16,
 			info->abi_version & 0xffff);
 out:
-	if (result < 0)
+	if (result < 0) {
 		pr_err("the hypervisor does not describe itself: %s\n", hv_error_text(result));
+		kfree(linux_cpu_of);
+	}
 	kfree(stats);
 	kfree(info);
 	return hv_to_errno(result);
@@ -247,20 +274,30 @@ int hv_init(void)
 				cpu_offline_callback);
 	if (err < 0)
 		return err;
-	hotplug_state = err;
+	online_state = err;
 	err = learn_cpus();
-	if (err) {
-		hv_exit();
-		return err;
-	}
+	if (err)
+		goto out_online;
+	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "hornero:dead", NULL,
+					cpu_dead_callback);
+	if (err < 0)
+		goto out_cpus;
+	dead_state = err;
+	declare_dead();
 	if (tsc_khz)
 		hv_call1(HV_CALL_TSC_KHZ, tsc_khz);
 	return 0;
+
+out_cpus:
+	kfree(linux_cpu_of);
+out_online:
+	cpuhp_remove_state(online_state);
+	return err;
 }
 
 void hv_exit(void)
 {
-	cpuhp_remove_state(hotplug_state);
+	cpuhp_remove_state_nocalls(dead_state);
+	cpuhp_remove_state(online_state);
 	kfree(linux_cpu_of);
-	linux_cpu_of = NULL;
 }

@@ -83,7 +83,7 @@ long hv_call_patient(enum hv_call number, const u64 arguments[5], const void *in
  * Waits until every CPU has paid the invalidations of `epoch`, which a hypercall that took memory
  * away returned; only then may the memory be used again. A negative epoch (the call's own error) is
  * handed back. -HV_ERR_STATE: CPUs that Linux cannot reach still owe; the memory must be left
- * alone. Context: process, interrupts on; sends IPIs and waits for them.
+ * alone. Context: process, interrupts on, not in a CPU hotplug callback; sends IPIs and waits.
  */
 long hv_settle(long epoch);
 
