@@ -20,7 +20,7 @@ class Vm:
     def __init__(self, host, shells, name, options):
         self.log, self.console, self.control = shells
         self.socket = f"$TMP/{name}.sock"
-        self.ended = False
+        self.ended = self.attached = False
         self.options = f"--name {name} --control {self.socket} {options}"
 
     def start(self):
@@ -30,13 +30,25 @@ class Vm:
     def attach(self):
         request = '{"command": "console", "columns": 132, "rows": 43}'
         self.console.send(f"(echo '{request}'; exec dd bs=4096 2>/dev/null) | "
-                          f"socat - UNIX-CONNECT:{self.socket}\n")
+                          f"socat - UNIX-CONNECT:{self.socket}; echo deta''ched\n")
+        self.attached = True
         self.console.expect(r'\{[^\n]*"ok":true\}\r?\n')
 
     def wait_booted(self):
         cpus = int(self.console.expect(r"guest ready: (\d+) cpus", GUEST_BOOT).group(1))
         self.console.expect(r"guest# ")  # typed any earlier, its shell would throw it away
         return cpus
+
+    def _leave_console(self):
+        """socat and dd notice at their next write that nobody reads any more: one line for each."""
+        for _ in range(4):
+            self.console.send("\n")
+            try:
+                self.console.expect("detached", 5)
+                return
+            except AssertionError:
+                continue
+        self.console.expect("detached")
 
     def command(self, command, **more):
         request = json.dumps({"command": command, **more})
@@ -47,6 +59,8 @@ class Vm:
         """(reason, exit status)"""
         self.ended = True
         match = self.log.expect(r"ended: ([^\r\n]*)\r?\n(?:.*?)@exit:(\d+)@", timeout)
+        if self.attached:
+            self._leave_console()
         return match.group(1), int(match.group(2))
 
 
