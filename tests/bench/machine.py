@@ -164,7 +164,7 @@ class Machine:
             signal.signal(signal.SIGTERM, stop)
             emulator = subprocess.Popen(config["command"], cwd=self.folder,
                                         stdin=subprocess.DEVNULL, preexec_fn=die_with_supervisor)
-            (self.folder / "emulator.pid").write_text(f"{emulator.pid}\n")
+            self.put("emulator.pid", f"{emulator.pid}\n")
             emulator.wait(config["limit"])
         except Stop:
             reason = "stopped"
@@ -185,9 +185,13 @@ class Machine:
                 except subprocess.TimeoutExpired:
                     continue
         ended = {"reason": reason or self.exit_reason(config, status), "status": status}
-        fresh = self.folder / "exit.json.new"
-        fresh.write_text(json.dumps(ended) + "\n")
-        fresh.rename(self.folder / "exit.json")
+        self.put("exit.json", json.dumps(ended) + "\n")
+
+    def put(self, name, text):
+        """Writes a file so that whoever sees it sees all of it."""
+        fresh = self.folder / f"{name}.new"
+        fresh.write_text(text)
+        fresh.rename(self.folder / name)
 
     def exit_reason(self, config, status):
         """Bochs says 1 for every ordered end, so its log has to tell."""
