@@ -128,9 +128,12 @@ static void inject_interrupt(struct vcpu *vcpu)
 /* In ticks of the host's TSC; ~0 if the timer is off. */
 static uint64_t host_deadline(const struct vcpu *vcpu)
 {
-	uint64_t d = vlapic_deadline(&vcpu->lapic);
+	uint64_t d = vlapic_deadline(&vcpu->lapic), host = rdtsc();
+	uint64_t guest = host + vcpu->tsc_offset, left = d > guest ? d - guest : 0;
 
-	return d == VLAPIC_NEVER ? ~UINT64_C(0) : d - vcpu->tsc_offset;
+	/* A deadline beyond the end of the host's count is no deadline: it must not wrap to one
+	 * that has passed. */
+	return d == VLAPIC_NEVER || left > ~host ? ~UINT64_C(0) : host + left;
 }
 
 static void arm_timer(struct vcpu *vcpu)
