@@ -50,9 +50,11 @@ void vcpu_take_orders(struct vcpu *vcpu)
 		vmwrite(VMCS_GUEST_RIP, page->rip);
 		vmwrite(VMCS_GUEST_RFLAGS, (page->rflags & UINT64_C(0x3f7fd5)) | 2);
 	}
-	if (flags & HV_RUN_CLEAR_SHADOW)
+	if (flags & HV_RUN_CLEAR_SHADOW) { /* an instruction was emulated to its end */
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 			vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~SHADOWS);
+		vmx_trap_single_step();
+	}
 	if (flags & HV_RUN_INJECT) {
 		uint32_t info = page->events.inject;
 

@@ -40,6 +40,7 @@
 #define LMSW_BITS	      UINT64_C(0xf)
 #define EPT_Q_LINEAR_OF_ACCESS                                                                     \
 	(BIT64(7) | BIT64(8)) /* valid, and of the access itself, not a page walk */
+#define DR7_GD		      BIT64(13)
 #define NMI_UNBLOCKED_BY_IRET BIT64(12)
 
 /* --- instructions that the hypervisor answers --- */
@@ -308,6 +309,25 @@ static void stop(struct vmx_cpu *v, struct vcpu *vcpu, enum hv_vcpu_exit exit, c
 	vcpu_leave(v, exit);
 }
 
+static void handle_debug(struct vcpu *vcpu, uint32_t info, uint64_t q)
+{
+	/* Delivery ends the shadow; entry would refuse it together with single-stepping. */
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+		vmread(VMCS_GUEST_INTERRUPTIBILITY) &
+			~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD); /* as delivery clears it */
+	if (INTR_TYPE(info) == INTR_TYPE_PRIV_SOFT) { /* INT1: no word in DR6, returns behind it */
+		vmwrite(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_TYPE_PRIV_SOFT | VECTOR_DB);
+		vmwrite(VMCS_ENTRY_INSN_LENGTH, vmread(VMCS_EXIT_INSN_LENGTH));
+		return;
+	}
+	/* DR6 takes what the qualification says; the processor has not written it. */
+	vcpu->dr6 = ((vcpu->dr_live ? read_dr6() : vcpu->dr6) & ~UINT64_C(0xf)) | (q & 0x600f);
+	if (vcpu->dr_live)
+		write_dr6(vcpu->dr6);
+	guest_fault(VECTOR_DB, -1);
+}
+
 static void handle_exception(struct vmx_cpu *v, struct vcpu *vcpu)
 {
 	uint32_t info = vmread(VMCS_EXIT_INTERRUPTION);
@@ -324,14 +344,7 @@ static void handle_exception(struct vmx_cpu *v, struct vcpu *vcpu)
 		vcpu_leave(v, HV_VCPU_EXIT_INTR);
 		break;
 	case VECTOR_DB:
-		/* DR6 takes what the qualification says; the processor has not written it. */
-		vcpu->dr6 =
-			((vcpu->dr_live ? read_dr6() : vcpu->dr6) & ~UINT64_C(0xf)) | (q & 0x600f);
-		if (vcpu->dr_live)
-			write_dr6(vcpu->dr6);
-		vmwrite(VMCS_GUEST_DR7,
-			vmread(VMCS_GUEST_DR7) & ~BIT64(13)); /* GD, as delivery clears it */
-		guest_fault(VECTOR_DB, -1);
+		handle_debug(vcpu, info, q);
 		break;
 	case VECTOR_AC:
 		guest_fault(VECTOR_AC, vmread(VMCS_EXIT_ERROR_CODE));

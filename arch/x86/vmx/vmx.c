@@ -240,6 +240,16 @@ void vmx_skip_instruction(void)
 	if (shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 			shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	vmx_trap_single_step();
+}
+
+void vmx_trap_single_step(void)
+{
+	/* The instruction has not run, so the processor does not trap after it. */
+	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF) &&
+	    !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
+		vmwrite(VMCS_GUEST_PENDING_DEBUG,
+			vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 }
 
 void vmx_inject_exception(uint8_t vector, int64_t error)

@@ -95,6 +95,10 @@ void vmx_write_controls(uint32_t pin, uint32_t cpu, uint32_t cpu2, uint32_t exit
 /** Step RIP over the instruction that exited, and end its interrupt shadow. */
 void vmx_skip_instruction(void);
 
+/* A single-stepped instruction was carried out for the guest: the debug exception after it becomes
+ * pending. Context: the guest's VMCS is current. */
+void vmx_trap_single_step(void);
+
 /** Deliver hardware exception @vector with the next entry; @error < 0: no error code. */
 void vmx_inject_exception(uint8_t vector, int64_t error);
 
