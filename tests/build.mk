@@ -89,3 +89,4 @@ run: deps ## boot in the best emulator present and log into the control domain
 
 include tests/kvm/build.mk
 -include tests/bench/build.mk
+include tests/guests/build.mk
