@@ -189,11 +189,11 @@ enum vmx_exit {
 };
 
 /* Interruption information (VM entry, VM exit, IDT vectoring). */
-#define INTR_VALID	    (1u << 31)
-#define INTR_ERROR_CODE	    (1u << 11)
-#define RFLAGS_TF	    BIT64(8)
-#define DEBUGCTL_BTF	    BIT64(1)
-#define PENDING_DEBUG_BS    BIT64(14)
+#define INTR_VALID	 (1u << 31)
+#define INTR_ERROR_CODE	 (1u << 11)
+#define RFLAGS_TF	 BIT64(8)
+#define DEBUGCTL_BTF	 BIT64(1)
+#define PENDING_DEBUG_BS BIT64(14)
 
 #define INTR_TYPE_EXTERNAL  (0u << 8)
 #define INTR_TYPE_NMI	    (2u << 8)
