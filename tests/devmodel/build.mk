@@ -17,7 +17,8 @@ $(DEVMODEL_TESTS)/%.initrd: tests/devmodel/%/init tests/devmodel/%.modules $(DEV
 		$(addprefix --add ,$(DEVMODEL_ADD_$*)) --level 3 --output $@
 
 DEVMODEL_ADD_host := /guest/probe=$(DEVMODEL_TESTS)/probe /usr/bin/vmm=$(BUILD)/control-domain/vmm/vmm /guest/kernel=$(KERNEL)/vmlinuz \
-	/guest/initrd=$(DEVMODEL_TESTS)/guest.initrd /usr/bin/socat=/usr/bin/socat
+	/guest/initrd=$(DEVMODEL_TESTS)/guest.initrd /usr/bin/socat=/usr/bin/socat \
+	/usr/bin/setpriv=/usr/bin/setpriv
 
 $(DEVMODEL_TESTS)/host.initrd: $(BUILD)/control-domain/vmm/vmm $(DEVMODEL_TESTS)/guest.initrd \
 		$(DEVMODEL_TESTS)/probe

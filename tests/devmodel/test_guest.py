@@ -113,6 +113,27 @@ def test_stats(guest):
     assert stats["console_bytes"] > 0
 
 
+def test_io_error_reaches_guest(guest):
+    """The image gets shorter under the guest: reads behind its end fail, the VM goes on."""
+    guest.control.run("truncate -s 1M $TMP/disk.img")
+    guest.console.run("echo 3 >/proc/sys/vm/drop_caches")
+    output, status = guest.console.run("dd if=/dev/vda of=/dev/null bs=64k skip=64 count=1",
+                                       check=False)
+    assert status == 1 and "I/O error" in output
+    guest.log.expect(r"disk0 [^\n]*the guest gets an I/O error")
+    assert guest.command("stats")["disks"][0]["errors"] >= 1
+    guest.console.run("dd if=/dev/vda of=/dev/null bs=64k count=8")
+
+
+def test_tap_goes_away(guest):
+    guest.console.run("ifconfig eth0 up")
+    guest.console.run("while [ $(cat /sys/class/net/eth0/carrier) = 0 ]; do usleep 10000; done")
+    guest.control.run("ip link delete tap0")
+    guest.log.expect(r"net0: tap tap0: [^\n]*link is down")
+    guest.console.run("while [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do usleep 10000; done")
+    assert guest.command("status")["state"] == "running"
+
+
 def test_power_button(guest):
     assert guest.command("powerbutton") == {"ok": True}
     assert guest.wait_end() == ("power-off by guest", 0)

@@ -161,6 +161,14 @@ def test_sandbox(probe, kvm):
     assert set(threads) == {"Seccomp:", "2"}
 
 
+def test_unprivileged_user(kvm):
+    host, shells = kvm
+    output, status = shells[2].run(f"/usr/bin/setpriv --reuid 65534 --clear-groups vmm --name own --memory 16M --cmdline p "
+                                   f"--kernel {host.guest_file('probe')} --console stdio "
+                                   "</dev/null", check=False)
+    assert status == 0 and "probe runs" in output and "ended: power-off by guest" in output
+
+
 REFUSALS = [
     ("--kernel /nowhere", "kernel /nowhere: No such file or directory"),
     ("--kernel /proc", "kernel /proc is not a regular file"),
