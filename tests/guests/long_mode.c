@@ -126,21 +126,21 @@ static void test_registers_kept(void)
 		       "x87 stack, FCW and MXCSR kept across " name);                              \
 	} while (0)
 #define YMM1(op, mid, n) op #n mid #n "\n\t"
-#define YMM(op, mid)                                                                               \
-	YMM1(op, mid, 0)                                                                           \
-	YMM1(op, mid, 1)                                                                           \
-	YMM1(op, mid, 2)                                                                           \
-	YMM1(op, mid, 3) YMM1(op, mid, 4) YMM1(op, mid, 5) YMM1(op, mid, 6) YMM1(op, mid, 7)       \
-		YMM1(op, mid, 8) YMM1(op, mid, 9) YMM1(op, mid, 10) YMM1(op, mid, 11)              \
-			YMM1(op, mid, 12) YMM1(op, mid, 13) YMM1(op, mid, 14) YMM1(op, mid, 15)
+/* clang-format off */
+#define YMM(op, mid) \
+	YMM1(op, mid, 0) YMM1(op, mid, 1) YMM1(op, mid, 2) YMM1(op, mid, 3) \
+	YMM1(op, mid, 4) YMM1(op, mid, 5) YMM1(op, mid, 6) YMM1(op, mid, 7) \
+	YMM1(op, mid, 8) YMM1(op, mid, 9) YMM1(op, mid, 10) YMM1(op, mid, 11) \
+	YMM1(op, mid, 12) YMM1(op, mid, 13) YMM1(op, mid, 14) YMM1(op, mid, 15)
+/* clang-format on */
 #define STORE1(op, n) op #n ", " #n "*32(%1)\n\t"
-#define STORE(op)                                                                                  \
-	STORE1(op, 0)                                                                              \
-	STORE1(op, 1)                                                                              \
-	STORE1(op, 2)                                                                              \
-	STORE1(op, 3) STORE1(op, 4) STORE1(op, 5) STORE1(op, 6) STORE1(op, 7) STORE1(op, 8)        \
-		STORE1(op, 9) STORE1(op, 10) STORE1(op, 11) STORE1(op, 12) STORE1(op, 13)          \
-			STORE1(op, 14) STORE1(op, 15)
+/* clang-format off */
+#define STORE(op) \
+	STORE1(op, 0) STORE1(op, 1) STORE1(op, 2) STORE1(op, 3) \
+	STORE1(op, 4) STORE1(op, 5) STORE1(op, 6) STORE1(op, 7) \
+	STORE1(op, 8) STORE1(op, 9) STORE1(op, 10) STORE1(op, 11) \
+	STORE1(op, 12) STORE1(op, 13) STORE1(op, 14) STORE1(op, 15)
+/* clang-format on */
 #define YMM_STORE STORE("vmovdqu %%ymm")
 #define XMM_STORE STORE("movdqu %%xmm")
 
