@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * CPU weight, cap and pinning by cgroup v2: one group for each VM under /sys/fs/cgroup/hornero. The
- * device model is put in before its program starts, so all of its threads are inside.
+ * device model is put in before its program starts, so all of its processes and threads are inside,
+ * and later changes of the limits reach them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,13 +74,21 @@ int cgroup_apply(const char *name, const struct definition *definition, pid_t pi
 {
 	bool wanted = definition->cpu_weight || definition->cpu_max || *definition->cpus_pin;
 	char group[FILE_NAME_BYTES], number[16];
-	struct stat status;
+
+	if (is_elsewhere())
+		return 0;
+	snprintf(group, sizeof(group), ROOT "/hornero/%s", name);
+	if (make_group(group, why) || apply_limits(group, definition, why))
+		return wanted ? -1 : 0; /* without limits nothing is missed */
+	snprintf(number, sizeof(number), "%d", (int)pid);
+	return pid && set_file(group, "cgroup.procs", number, why) && wanted ? -1 : 0;
+}
+
+void cgroup_remove(const char *name)
+{
+	char group[FILE_NAME_BYTES];
 
 	snprintf(group, sizeof(group), ROOT "/hornero/%s", name);
-	if (is_elsewhere() || (!wanted && stat(group, &status)))
-		return 0; /* never limited: nothing to undo */
-	if (make_group(group, why) || apply_limits(group, definition, why))
-		return -1;
-	snprintf(number, sizeof(number), "%d", (int)pid);
-	return pid ? set_file(group, "cgroup.procs", number, why) : 0;
+	if (!is_elsewhere())
+		rmdir(group); /* fails while it is used, or if it was never made */
 }

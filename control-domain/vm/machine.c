@@ -161,6 +161,8 @@ int machine_delete(const char *name, bool disks, struct reason *why)
 				  errno == EACCES ? "; run vm as root" : "");
 	if (disks && remove_folder(place(path, "/var/lib/hornero/vms/%s", name), why))
 		return -1;
+	cgroup_remove(name);
+	net_remove(name);
 	return remove_folder(place(path, "/run/hornero/vms/%s", name), why);
 }
 

@@ -88,9 +88,16 @@ int console_attach(const char *name, bool *ended);
 int net_prepare(const char *name, const struct definition *definition, char tap[16],
 		struct reason *why);
 
-/** CPU weight, cap and pinning: the cgroup of @name made, and @pid put into it if not 0. */
+/** Remove the tap interface of a VM that is being deleted. */
+void net_remove(const char *name);
+
+/**
+ * CPU weight, cap and pinning: make the VM's cgroup, set its limits, and put @pid into it if that
+ * is not 0. 0, or -1 with @why if limits are set that cannot be kept.
+ */
 int cgroup_apply(const char *name, const struct definition *definition, pid_t pid,
 		 struct reason *why);
+void cgroup_remove(const char *name);
 
 /* Commands. */
 int create_main(struct cli_call *call);

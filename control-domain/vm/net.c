@@ -93,6 +93,14 @@ int tap_create(const char *tap, const char *bridge, struct reason *why)
 	return join(tap, bridge, why);
 }
 
+void net_remove(const char *name)
+{
+	char tap[16];
+
+	if (!is_elsewhere())
+		tap_remove(net_tap_name(name, tap));
+}
+
 int net_prepare(const char *name, const struct definition *definition, char tap[16],
 		struct reason *why)
 {
