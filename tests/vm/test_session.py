@@ -14,6 +14,7 @@ from bench.machine import READY
 from bench.medium import BUILD
 
 KVM = BUILD / "kvm/modules"
+INITRAMFS = str(BUILD / "control-domain/initramfs-vm")
 MODULES = ["irqbypass.ko", "kvm.ko", "ccp.ko", "kvm-amd.ko"]
 PROMPT = r"demo:~# "
 HOSTS = [
@@ -87,12 +88,12 @@ class Domain:
 @pytest.fixture(scope="module", params=HOSTS)
 def domain(shared_machine, request):
     if request.param == "hornero":
-        machine = shared_machine(cpus=2, limit=3000)
+        machine = shared_machine(cpus=2, initramfs=INITRAMFS, limit=3000)
         machine.wait(READY, 1200)
         return Domain(machine, request.param)
     files = [f"/kvm/{name}={KVM / name}" for name in MODULES]
     machine = shared_machine(emulator="qemu-tcg", entry="native", cpu_model="max,+svm", file=files,
-                             limit=1500)
+                             initramfs=INITRAMFS, limit=1500)
     machine.wait(READY, 240)
     made = Domain(machine, request.param)
     made.ok(" && ".join(f"insmod /kvm/{name}" for name in MODULES))
