@@ -26,7 +26,6 @@ typedef unsigned long long u64;
 #define MSR_X2APIC_EOI 0x80b
 #define MSR_X2APIC_TPR 0x808
 #define MSR_X2APIC_SVR 0x80f
-#define MSR_X2APIC_ICR 0x830
 
 static u64 tsc(void)
 {
@@ -143,12 +142,6 @@ static void op_tpr(u32 i)
 	wrmsr(MSR_X2APIC_TPR, 0x20, 0);
 }
 
-static void op_self_ipi(u32 i)
-{
-	(void)i;
-	wrmsr(MSR_X2APIC_ICR, 0x40000 | 0x55, 0); /* shorthand self; stays pending: interrupts are off */
-}
-
 /* Not inlined: every row pays the same call. */
 static u64 __attribute__((noinline)) measure(void (*op)(u32), u32 rounds, u32 first)
 {
@@ -177,8 +170,7 @@ void bench_main(void)
 		    {"mmio_write", op_mmio_write},
 		    {"first_touch", op_touch},
 		    {"eoi", op_eoi},
-		    {"tpr", op_tpr},
-		    {"icr_self_ipi", op_self_ipi}};
+		    {"tpr", op_tpr}};
 	u32 lo, hi, empty;
 
 	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(MSR_APIC_BASE));

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Virtual machines beside the control domain: the demo guest on the emulated VT-x machine.
+
+One machine, told through SSH with the commands a user types. What is asserted is what the guest itself
+prints on its console, and that nothing is left when it has gone.
+"""
+
+import json
+import re
+
+import pytest
+
+from bench.machine import READY
+from bench.medium import BUILD
+
+BOOT_SECONDS = 400
+WITH_GUESTS = BUILD / "control-domain" / "initramfs-vm"
+GUEST_SECONDS = 240
+
+# Types into a VM's console and prints what came until the mark; run in the control domain.
+TYPE = r"""
+type_to() { (sleep 1; printf '%s\n' "$2"; sleep "$3"; printf '\035') | vm console "$1" > /tmp/said 2>&1; tail -c 2000 /tmp/said; }
+wait_for() { n=0; while [ $n -lt "$3" ]; do vm console "$1" --dump 2>/dev/null | grep -q "$2" && return 0; sleep 2; n=$((n + 2)); done; vm console "$1" --dump | tail -20; return 1; }
+"""
+
+
+def told(machine, command, seconds=GUEST_SECONDS):
+    run = machine.ssh(TYPE + command, timeout=seconds + 60)
+    assert run.returncode == 0, f"`{command}` said: {run.stdout}{run.stderr}"
+    return run.stdout
+
+
+def pool_free(machine):
+    return json.loads(told(machine, "hornero info --json"))["memory"]["pool_free_bytes"]
+
+
+def start(machine, name, *words):
+    told(machine, f"vm create {name} --image demo {' '.join(words)} && vm start {name}")
+    told(machine, f"wait_for {name} ':~# ' {GUEST_SECONDS}")
+
+
+def gone(machine, *names):
+    for name in names:
+        told(machine, f"vm kill {name}; vm delete {name} --disks --yes")
+
+
+@pytest.mark.full
+class TestGuests:
+    @pytest.fixture(scope="class")
+    def control(self, class_machine):
+        started = class_machine(cpus=2, memory=1024, initramfs=str(WITH_GUESTS))
+        started.wait(READY, BOOT_SECONDS)
+        return started
+
+    def test_a_guest_boots_to_its_shell(self, control):
+        before = pool_free(control)
+        start(control, "one", "-m", "128M")
+        listed = json.loads(told(control, "vm list --json"))
+        assert "one" in json.dumps(listed) and "running" in json.dumps(listed)
+        assert pool_free(control) <= before - 128 * 1024 * 1024
+        gone(control, "one")
+        assert pool_free(control) == before
+
+    def test_two_guests_one_with_two_cpus(self, control):
+        before = pool_free(control)
+        start(control, "alpha", "-m", "96M", "-c", "2")
+        start(control, "beta", "-m", "96M")
+        said = told(control, "type_to alpha 'echo cpus=$(nproc)=' 5")
+        assert "cpus=2=" in said
+        exits = json.loads(told(control, "hornero stats --json"))
+        assert re.search(r"CPUID", json.dumps(exits))
+        gone(control, "alpha", "beta")
+        assert pool_free(control) == before
+
+    def test_power_off_from_inside(self, control):
+        before = pool_free(control)
+        start(control, "off", "-m", "96M")
+        told(control, "type_to off poweroff 5; vm wait off --timeout 60s || true")
+        told(control, f"n=0; while vm list | grep -q 'off .*running' && [ $n -lt 60 ]; do sleep 1; n=$((n+1)); done; "
+                      "! vm list | grep -q 'off .*running'")
+        assert "power" in told(control, "vm logs off").lower()
+        told(control, "vm delete off --disks --yes")
+        assert pool_free(control) == before
+
+    def test_killed_at_any_moment_nothing_is_left(self, control):
+        before = pool_free(control)
+        told(control, "vm create k --image demo -m 96M; for t in 0 1 2 3 4 5; do vm start k && sleep $t; "
+                      "kill -9 $(pidof vmm); sleep 1; done; vm delete k --disks --yes", 300)
+        assert pool_free(control) == before
+
+    def test_the_hypervisor_said_nothing_bad(self, control):
+        log = told(control, "hornero log")
+        assert not re.search(r"^\[[^]]*\] (?:warn|error)", log, re.MULTILINE), log
+
+
+@pytest.mark.full
+def test_guest_without_the_newer_features(machine):
+    """The paths for processors that lack them: every optional VT-x feature switched off but wait-for-SIPI."""
+    features = ("vpid ept_1g ept_ad apic_registers virtual_interrupts x2apic_mode invept_single invvpid_single "
+                "preemption_timer perf_global_ctrl pause_loop tpr_shadow")
+    off = ",".join("-" + name for name in features.split())
+    control = machine(cpus=2, memory=1024, initramfs=str(WITH_GUESTS), cmdline=f"cpu_features={off}")
+    control.wait(READY, BOOT_SECONDS)
+    in_use = told(control, "hornero info").split("Not in use")[0]
+    assert "VPID" not in in_use and "VMX preemption timer" not in in_use
+    before = pool_free(control)
+    start(control, "old", "-m", "96M", "-c", "2")
+    gone(control, "old")
+    assert pool_free(control) == before
