@@ -44,8 +44,13 @@
 #define MTRR_CAP_VALUE	   UINT64_C(0x508)		/* 8 variable ranges, fixed ranges, WC */
 #define MICROCODE_REVISION (UINT64_C(0xffffffff) << 32) /* newer than any that Linux mistrusts */
 #define EFER_GUEST	   (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define LOCKED_OFF	   1
-#define LEAF_7		   7
+/* Readable x2APIC registers by offset: id, version, TPR, PPR, LDR, SPIV, ISR to IRR, ESR, ICR, LVT,
+ * initial count, divide (SDM 3A "x2APIC Register Address Space"). */
+#define X2APIC_FROM_PAGE                                                                           \
+	(MASK64(3, 2) | BIT64(8) | BIT64(0xa) | BIT64(0xd) | MASK64(0x28, 0xf) | BIT64(0x30) |     \
+	 MASK64(0x38, 0x32) | BIT64(0x3e))
+#define LOCKED_OFF 1
+#define LEAF_7	   7
 
 static struct log_limit limit;
 
@@ -81,11 +86,11 @@ void guest_msr_bitmaps(struct virt_vm *virt)
 	}
 	if (!apicv_in_use())
 		return;
-	/* x2APIC mode: the processor answers reads from the page, except the timer's running count.
-	 */
-	for (uint32_t msr = MSR_X2APIC_FIRST; msr <= MSR_X2APIC_FIRST + 0x3f; msr++)
-		if (msr != VLAPIC_X2APIC_MSR + VLAPIC_TIMER_CURRENT / 16)
-			open_msr(virt->msr_bitmap[1], msr, false);
+	/* x2APIC mode: the processor answers reads from the page, and it answers for registers that
+	 * do not exist too: those fault, so they exit, like the timer's running count. */
+	for (uint32_t reg = 0; reg < 64; reg++)
+		if (X2APIC_FROM_PAGE & BIT64(reg))
+			open_msr(virt->msr_bitmap[1], MSR_X2APIC_FIRST + reg, false);
 	for (size_t i = 0; i < ARRAY_SIZE(apic); i++)
 		open_msr(virt->msr_bitmap[1], VLAPIC_X2APIC_MSR + apic[i] / 16, true);
 }
