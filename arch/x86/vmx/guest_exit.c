@@ -40,6 +40,8 @@
 #define LMSW_BITS	      UINT64_C(0xf)
 #define EPT_Q_LINEAR_OF_ACCESS                                                                     \
 	(BIT64(7) | BIT64(8)) /* valid, and of the access itself, not a page walk */
+#define LEAF_XSAVE	      0xdu
+#define XSAVE_LEGACY_BYTES    576u
 #define DR7_GD		      BIT64(13)
 #define NMI_UNBLOCKED_BY_IRET BIT64(12)
 
@@ -65,10 +67,26 @@ static const struct hv_cpuid *cpuid_find(const struct vcpu *vcpu, uint32_t funct
 	return NULL;
 }
 
+/* What XSAVE takes with the components that XCR0 enables now: legacy area and header, and up to the
+ * end of the last one (SDM 2A "CPUID", leaf 0DH). */
+static uint32_t xsave_bytes(const struct vcpu *vcpu)
+{
+	uint32_t bytes = XSAVE_LEGACY_BYTES;
+
+	for (uint64_t left = vcpu->xcr0 & ~UINT64_C(3); left; left &= left - 1) {
+		const struct hv_cpuid *e =
+			cpuid_find(vcpu, LEAF_XSAVE, (uint32_t)__builtin_ctzll(left));
+
+		if (e && e->ebx + e->eax > bytes)
+			bytes = e->ebx + e->eax;
+	}
+	return bytes;
+}
+
 static void handle_cpuid(struct vcpu *vcpu, struct hv_gprs *g)
 {
-	uint32_t function = (uint32_t)g->rax;
-	const struct hv_cpuid *e = cpuid_find(vcpu, function, (uint32_t)g->rcx);
+	uint32_t function = (uint32_t)g->rax, index = (uint32_t)g->rcx;
+	const struct hv_cpuid *e = cpuid_find(vcpu, function, index);
 	uint32_t ecx = 0;
 
 	/* Beyond the highest basic leaf the processor gives that leaf's data (SDM 2A "CPUID"). */
@@ -87,6 +105,8 @@ static void handle_cpuid(struct vcpu *vcpu, struct hv_gprs *g)
 	g->rbx = e ? e->ebx : 0;
 	g->rcx = ecx;
 	g->rdx = e ? e->edx : 0;
+	if (e && function == LEAF_XSAVE && index == 0)
+		g->rbx = xsave_bytes(vcpu);
 	vmx_skip_instruction();
 }
 
