@@ -62,26 +62,23 @@ static bool send_object(const struct client *client, struct json_object *object)
 	return sent;
 }
 
-static void send_state(struct client *client)
+static void send_state(const struct client *client)
 {
 	struct json_object *object = json_object_new_object();
 
 	json_object_object_add(object, "event", json_object_new_string("state"));
 	control_add_state(object, client->machine);
+	/* Not dropped here: it may be the one whose command caused the change. */
 	if (!send_object(client, object))
-		drop_client(client, true);
+		shutdown(client->source.fd, SHUT_RDWR);
 }
 
 static void state_changed(void *context)
 {
-	struct client *next;
-
 	(void)context;
-	for (struct client *client = clients; client; client = next) {
-		next = client->next;
+	for (const struct client *client = clients; client; client = client->next)
 		if (client->wants_events)
 			send_state(client);
-	}
 }
 
 /* The connection becomes a viewer; what was read past the command is typed. */

@@ -112,7 +112,12 @@ static int do_write(struct virtio_block *block, const struct virtqueue_chain *ch
 		return -EINVAL;
 	block->stats.writes++;
 	block->stats.written_bytes += bytes;
-	return transfer(block->fd, true, iov, count, sector << SECTOR_SHIFT);
+	int error = transfer(block->fd, true, iov, count, sector << SECTOR_SHIFT);
+
+	/* A driver that cannot ask for a flush relies on every write being stable. */
+	if (!error && !virtio_has(&block->device, VIRTIO_BLK_F_FLUSH) && fdatasync(block->fd))
+		error = -errno;
+	return error;
 }
 
 static int zero_range(const struct virtio_block *block, uint64_t offset, uint64_t bytes, bool unmap)
