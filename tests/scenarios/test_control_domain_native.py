@@ -28,7 +28,7 @@ class Typist:
 
     def __init__(self, machine):
         self.machine = machine
-        machine.wait("Booting", 60)  # the socket is there only then
+        machine.wait(r"\x1b\[", 60)  # the socket is there only then
         self.line = socket.socket(socket.AF_UNIX)
         self.line.connect(os.path.relpath(machine.folder / "console.sock"))
         self.seen = 0
