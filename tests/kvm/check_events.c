@@ -85,8 +85,15 @@ void check_irqfd(void)
 	must(ioctl(c.vm, KVM_IRQFD, &irqfd), "KVM_IRQFD deassign");
 	must(eventfd_write(fd, 1), "eventfd");
 	expect_rest(&c, "no interrupt after deassign");
-	client_destroy(&c);
+
+	eventfd_t unseen;
+
+	irqfd.flags = 0;
+	must(eventfd_read(fd, &unseen), "eventfd"); /* or assigning would raise the line */
+	must(ioctl(c.vm, KVM_IRQFD, &irqfd), "KVM_IRQFD");
 	close(fd);
+	expect_rest(&c, "eventfd closed before the irqfd");
+	client_destroy(&c);
 }
 
 void check_ioeventfd(void)
