@@ -14,44 +14,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UD 6
-#define NM 7
-#define DF 8
-#define TS_FAULT 10
-#define NP 11
-#define SS 12
-#define GP 13
-#define PF 14
-#define NO_FAULT 256
+#define UD		   6
+#define NM		   7
+#define DF		   8
+#define TS_FAULT	   10
+#define NP		   11
+#define SS		   12
+#define GP		   13
+#define PF		   14
+#define NO_FAULT	   256
 #define VECTOR_USER_RETURN 0x80
-#define VECTOR_SPURIOUS 0xff
+#define VECTOR_SPURIOUS	   0xff
 
-#define MSR_APIC_BASE 0x1bu
-#define MSR_TSC_DEADLINE 0x6e0u
-#define MSR_EFER 0xc0000080u
-#define MSR_FS_BASE 0xc0000100u
-#define MSR_GS_BASE 0xc0000101u
+#define MSR_APIC_BASE	   0x1bu
+#define MSR_TSC_DEADLINE   0x6e0u
+#define MSR_EFER	   0xc0000080u
+#define MSR_FS_BASE	   0xc0000100u
+#define MSR_GS_BASE	   0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 
-#define APIC_ID 0x20
-#define APIC_VERSION 0x30
-#define APIC_TPR 0x80
-#define APIC_PPR 0xa0
-#define APIC_EOI 0xb0
-#define APIC_SPIV 0xf0
-#define APIC_ISR 0x100
-#define APIC_IRR 0x200
-#define APIC_ESR 0x280
-#define APIC_ICR 0x300
-#define APIC_ICR_HIGH 0x310
-#define APIC_TIMER 0x320
+#define APIC_ID		   0x20
+#define APIC_VERSION	   0x30
+#define APIC_TPR	   0x80
+#define APIC_PPR	   0xa0
+#define APIC_EOI	   0xb0
+#define APIC_SPIV	   0xf0
+#define APIC_ISR	   0x100
+#define APIC_IRR	   0x200
+#define APIC_ESR	   0x280
+#define APIC_ICR	   0x300
+#define APIC_ICR_HIGH	   0x310
+#define APIC_TIMER	   0x320
 #define APIC_TIMER_INITIAL 0x380
 #define APIC_TIMER_CURRENT 0x390
-#define APIC_TIMER_DIVIDE 0x3e0
-#define APIC_SELF_IPI 0x3f0
-#define TIMER_PERIODIC (1u << 17)
-#define TIMER_DEADLINE (2u << 17)
-#define TIMER_MASKED (1u << 16)
+#define APIC_TIMER_DIVIDE  0x3e0
+#define APIC_SELF_IPI	   0x3f0
+#define TIMER_PERIODIC	   (1u << 17)
+#define TIMER_DEADLINE	   (2u << 17)
+#define TIMER_MASKED	   (1u << 16)
 
 struct trap_frame {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
@@ -121,16 +121,15 @@ static inline uint64_t next_random(uint64_t *state)
 }
 
 #define OUT(...) __VA_ARGS__
-#define IN(...) __VA_ARGS__
+#define IN(...)	 __VA_ARGS__
 /* Executes @code; the value is the vector of the fault that it raised, or NO_FAULT. */
 #define ATTEMPT(code, out, in, ...)                                                                \
 	({                                                                                         \
 		fault.vector = NO_FAULT;                                                           \
 		asm volatile("movq $9f, fault_resume(%%rip)\n\t" code                              \
 			     "\n9: movq $0, fault_resume(%%rip)"                                   \
-			     : out                                                                 \
-			     : in                                                                  \
-			     : "memory", "cc", ##__VA_ARGS__);                                                 \
+			     : out:in                                                              \
+			     : "memory", "cc", ##__VA_ARGS__);                                     \
 		(unsigned int)fault.vector;                                                        \
 	})
 
@@ -145,7 +144,8 @@ static inline unsigned int rdmsr_try(uint32_t msr, uint64_t *value)
 
 static inline unsigned int wrmsr_try(uint32_t msr, uint64_t value)
 {
-	return ATTEMPT("wrmsr", OUT(), IN("c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))));
+	return ATTEMPT("wrmsr", OUT(),
+		       IN("c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))));
 }
 
 static inline uint64_t rdmsr(uint32_t msr)

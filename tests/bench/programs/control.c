@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What a control domain does all day, counted: run with and without the hypervisor beneath, on an
- * emulator whose time-stamp counter counts instructions. One line a row: name, ticks for all rounds.
+ * emulator whose time-stamp counter counts instructions. One line a row: name, ticks for all
+ * rounds.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ static void getppids(void)
 
 static void touch(void)
 {
-	char *p = mmap(NULL, TOUCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p =
+		mmap(NULL, TOUCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	/* Large pages come or not as memory is fragmented: not what is asked here. */
 	if (p == MAP_FAILED || madvise(p, TOUCH_BYTES, MADV_NOHUGEPAGE))
@@ -87,8 +89,11 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} rows[] = {{"getppid_x10000", getppids}, {"touch_32MiB", touch}, {"fork_wait_x100", forks},
-		    {"exec_x100", execs},	  {"pipe_x1000", pipes}};
+	} rows[] = {{"getppid_x10000", getppids},
+		    {"touch_32MiB", touch},
+		    {"fork_wait_x100", forks},
+		    {"exec_x100", execs},
+		    {"pipe_x1000", pipes}};
 
 	if (argc > 1 && !strcmp(argv[1], "nothing"))
 		return 0;

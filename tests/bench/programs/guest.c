@@ -3,26 +3,26 @@
  * What an exit costs, as the guest sees it: booted by PVH under our device model, on Hornero and on
  * Linux's KVM, on an emulator whose time-stamp counter counts instructions.
  *
- * Each row: 1000 rounds after 20 of warm-up, minus the empty loop. Lines "row NAME TICKS-PER-ROUND" on the
- * serial port, then "done", then power off. 32-bit, flat, no paging, interrupts off.
+ * Each row: 1000 rounds after 20 of warm-up, minus the empty loop. Lines "row NAME TICKS-PER-ROUND"
+ * on the serial port, then "done", then power off. 32-bit, flat, no paging, interrupts off.
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-#define WARM_UP	   20
-#define ROUNDS	   1000
-#define SERIAL	   0x3f8
-#define SLEEP_PORT 0x600
-#define SLEEP_S5   0x34
-#define CMOS_INDEX 0x70
-#define ECAM	   0xe0000000u /* bus 0, device 0: the host bridge */
-#define TOUCH_BASE 0x1000000u  /* memory that nobody has used */
-#define MSR_MISC   0x1a0
-#define MSR_DEADLINE 0x6e0
-#define MSR_APIC_BASE 0x1b
-#define X2APIC_ENABLE 0xc00
+#define WARM_UP	       20
+#define ROUNDS	       1000
+#define SERIAL	       0x3f8
+#define SLEEP_PORT     0x600
+#define SLEEP_S5       0x34
+#define CMOS_INDEX     0x70
+#define ECAM	       0xe0000000u /* bus 0, device 0: the host bridge */
+#define TOUCH_BASE     0x1000000u  /* memory that nobody has used */
+#define MSR_MISC       0x1a0
+#define MSR_DEADLINE   0x6e0
+#define MSR_APIC_BASE  0x1b
+#define X2APIC_ENABLE  0xc00
 #define MSR_X2APIC_EOI 0x80b
 #define MSR_X2APIC_TPR 0x808
 #define MSR_X2APIC_SVR 0x80f
