@@ -28,7 +28,7 @@ class Typist:
 
     def __init__(self, machine):
         self.machine = machine
-        machine.wait(r"\x1b\[", 60)  # the socket is there only then
+        machine.wait(r"\x1b\[", 120)  # the socket is there only then
         self.line = socket.socket(socket.AF_UNIX)
         self.line.connect(os.path.relpath(machine.folder / "console.sock"))
         self.seen = 0
@@ -47,7 +47,7 @@ class Typist:
         self.reader.join()
         self.line.close()
 
-    def expect(self, pattern, timeout=120):
+    def expect(self, pattern, timeout=300):
         found = self.machine.wait(pattern, timeout, start=self.seen)
         self.seen = found.end()
         return found
