@@ -31,7 +31,7 @@ def test_same_input_gives_the_same_bytes(tmp_path):
     # what a make that runs these tests left in the environment would change what this one prints
     clean = {name: value for name, value in os.environ.items()
              if not name.startswith("MAKE") and name != "MFLAGS"}
-    command = subprocess.run(["make", "-n", "-W", "control-domain/image/mkinitramfs",
+    command = subprocess.run(["make", f"BUILD={BUILD.relative_to(TOP)}", "-n", "-W", "control-domain/image/mkinitramfs",
                               str((IMAGE / "initramfs").relative_to(TOP))], cwd=TOP, timeout=60,
                              capture_output=True, text=True, check=True, env=clean).stdout
     line = re.search(r"^control-domain/image/mkinitramfs (?:.|\\\n)*", command, re.MULTILINE).group(0)
