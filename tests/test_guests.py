@@ -44,7 +44,6 @@ def gone(machine, *names):
         told(machine, f"vm kill {name}; vm delete {name} --disks --yes")
 
 
-@pytest.mark.full
 class TestGuests:
     @pytest.fixture(scope="class")
     def control(self, class_machine):

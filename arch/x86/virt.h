@@ -24,7 +24,7 @@ const struct hv_cpu_stats *virt_cpu_stats(unsigned int index);
 /** Bits of enum hv_feature that this machine has. */
 uint64_t virt_features(void);
 
-/** TSC when the control domain was entered first. */
+/** TSC ticks from our first use of this CPU's VT-x to the control domain's first instruction. */
 uint64_t virt_control_started(void);
 
 /* --- the control domain's view of pool frames; callers hold the pool's lock --- */

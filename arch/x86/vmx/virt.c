@@ -40,7 +40,7 @@
 static volatile uint32_t reported, running;
 static volatile uint32_t stage_ready;
 static uint64_t tsc_adjust;
-static uint64_t started_tsc;
+static uint64_t entered_tsc, started_tsc;
 static struct memory_split split;
 
 /* --- capabilities --- */
@@ -83,6 +83,7 @@ static void apply_cpu_features(struct vmx_caps *c)
 
 uint64_t virt_heap_bytes(unsigned int cpus, uint64_t ram_top)
 {
+	entered_tsc = rdtsc();
 	vmx_read_caps(&vmx_caps);
 	apply_cpu_features(&vmx_caps);
 	refuse_missing(&vmx_caps, 0);
@@ -326,7 +327,7 @@ const struct hv_cpu_stats *virt_cpu_stats(unsigned int index)
 
 uint64_t virt_control_started(void)
 {
-	return started_tsc;
+	return started_tsc - entered_tsc;
 }
 
 uint64_t virt_features(void)
