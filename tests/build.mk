@@ -48,7 +48,7 @@ format: ## let clang-format format every source
 
 # ---- what tests let loose in the control domain: a kernel module and a program
 
-PROD := $(BUILD)/tests/prod.ko $(BUILD)/tests/user
+PROD := $(BUILD)/tests/prod.ko $(BUILD)/tests/user $(BUILD)/tests/kexec
 
 $(BUILD)/tests/prod.ko: tests/prod/prod.c tests/prod/Kbuild | $(CD)/vmlinuz
 	@mkdir -p $(BUILD)/tests/prod
@@ -59,6 +59,10 @@ $(BUILD)/tests/prod.ko: tests/prod/prod.c tests/prod/Kbuild | $(CD)/vmlinuz
 $(BUILD)/tests/user: tests/prod/user.S
 	@mkdir -p $(@D)
 	gcc -nostdlib -static -o $@ $<
+
+$(BUILD)/tests/kexec: tests/prod/kexec.c
+	@mkdir -p $(@D)
+	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
 
 # ---- a hypervisor whose self-tests can crash it on order
 

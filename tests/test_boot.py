@@ -3,13 +3,17 @@
 
 import hashlib
 import json
+import pathlib
 import re
 
 import pytest
 
-from bench.machine import READY
+from bench import medium
+from bench.machine import DEFAULTS, READY
+from bench.medium import BUILD
 
 BOOT_SECONDS = 400
+VM_IMAGE = str(BUILD / "control-domain/initramfs-vm")
 # The hypervisor's log has the level in front of the tag, except for ordinary lines.
 ABOVE_INFO = re.compile(r"^\[[^]]*\] (?:warn|error)")
 
@@ -118,6 +122,32 @@ def test_reboot_comes_up_again(machine):
     started.ssh("reboot")
     started.wait(READY, BOOT_SECONDS, start=said)
     assert "2" == told(started, "nproc").strip()
+
+
+def test_kexec_into_the_same_kernel(machine):
+    """The second kernel finds the same machine: all CPUs, the same memory, the same free pool."""
+    started = boot(machine, cpus=2, initramfs=VM_IMAGE, file=[f"root/kexec={BUILD}/tests/kexec"])
+
+    def facts():
+        memory = json.loads(told(started, "hornero info --json"))["memory"]
+        return memory, told(started, "nproc; grep MemTotal /proc/meminfo; cat /proc/cmdline")
+
+    before = facts()
+    first = told(started, "cat /proc/sys/kernel/random/boot_id")
+    with open(DEFAULTS["kernel"], "rb") as kernel:
+        assert started.ssh("cat >/tmp/kernel", stdin=kernel).returncode == 0
+    initramfs = pathlib.Path(VM_IMAGE).read_bytes()
+    initramfs += bytes(-len(initramfs) % 4) + medium.cpio(
+        {"etc/hornero/authorized_keys": medium.ssh_key().with_suffix(".pub").read_bytes()})
+    assert started.ssh("cat >/tmp/initramfs", input=initramfs, text=False, stdin=None).returncode == 0
+    told(started, "chmod +x /root/kexec; vm create one --image demo -m 96M && vm start one")
+    assert json.loads(told(started, "hornero info --json"))["memory"] != before[0]
+    said = len(started.serial().replace("\r", ""))
+    started.ssh("/root/kexec /tmp/kernel /tmp/initramfs")
+    started.wait(READY, BOOT_SECONDS, start=said)
+    assert told(started, "cat /proc/sys/kernel/random/boot_id") != first
+    assert facts() == before
+    assert_quiet_log(started)
 
 
 @pytest.mark.full

@@ -12,6 +12,8 @@
 #include <linux/module.h>
 
 #include "device.h"
+#include "errors.h"
+#include "hv.h"
 #include "thread_work.h"
 #include "vcpu.h"
 
@@ -50,10 +52,42 @@ static struct miscdevice kvm_misc = {
 	.fops = &kvm_operations,
 };
 
+/*
+ * VMs that nobody holds: those of a kernel that kexec put this one in the place of. Their
+ * user-space memory is this kernel's now, so they must be gone before anyone allocates much.
+ */
+static int destroy_orphans(void)
+{
+	struct hv_vm_info *info = kmalloc(sizeof(*info), GFP_KERNEL);
+	unsigned int slot, destroyed = 0;
+	long result = 0;
+
+	if (!info)
+		return -ENOMEM;
+	for (slot = 0; result >= 0; slot++) {
+		if (hv_call_out(HV_CALL_VM_INFO, slot, 0, 0, info, sizeof(*info)) < 0)
+			break;
+		if (!info->handle)
+			continue;
+		result = hv_settle(hv_call1(HV_CALL_VM_DESTROY, info->handle));
+		destroyed++;
+	}
+	kfree(info);
+	if (result < 0)
+		pr_err("a VM of the kernel before this one is not destroyed: %s\n",
+		       hv_error_text(result));
+	else if (destroyed)
+		pr_info("destroyed %u VMs of the kernel before this one\n", destroyed);
+	return hv_to_errno(result < 0 ? result : 0);
+}
+
 int kvm_device_init(void)
 {
-	int err = thread_work_init();
+	int err = destroy_orphans();
 
+	if (err)
+		return err;
+	err = thread_work_init();
 	if (err)
 		return err;
 	err = irqfd_init();
