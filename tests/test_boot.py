@@ -166,6 +166,13 @@ def test_odd_command_line_is_named_and_survived(machine):
     started.wait(r"virt: starting the control domain", 60)
 
 
+def test_cpus_that_differ(machine):
+    """What one CPU lacks, none uses; it is named."""
+    started = machine(cpus=2, cmdline="cpu1_features=-vpid")
+    started.wait(r"CPU 1 differs from the others in VPID: not used", 120)
+    started.wait(r"virt: starting the control domain on 2 CPUs", 60)
+
+
 @pytest.mark.full
 def test_maxcpus(machine):
     started = boot(machine, cpus=2, cmdline="maxcpus=1")

@@ -38,6 +38,8 @@ UEFI = {"emulator": "bochs", "firmware": "uefi"}
                  r"(?i)unrestricted guest.*Westmere", id="no-unrestricted-guest"),
     pytest.param({**BOCHS, "cmdline": "cpu_features=-ept"}, r"(?i)extended page tables",
                  id="ept-switched-off"),
+    pytest.param({**BOCHS, "cpus": 2, "cmdline": "cpu1_features=-ept"},
+                 r"(?i)extended page tables.*CPU 1 ", id="second-cpu-without-ept"),
     pytest.param({**BOCHS, "grub": "multiboot2 /boot/hornero.elf;boot"},
                  r"kernel for the control domain.*no boot module.*module2", id="no-kernel"),
     pytest.param({**BOCHS, "cmdline": "control_mem=1M"},

@@ -19,7 +19,8 @@ enum cmdline_form { OPT_SIZE, OPT_NUMBER, OPT_LEVEL, OPT_SECONDS, OPT_TEXT };
 	X(loglevel, OPT_LEVEL, "info", "least severe lines shown on the consoles")                 \
 	X(maxcpus, OPT_NUMBER, "", "use at most so many CPUs")                                     \
 	X(panic, OPT_SECONDS, "10", "seconds until the reset after a crash, or halt")              \
-	X(cpu_features, OPT_TEXT, "", "tests: -name switches a processor feature off")
+	X(cpu_features, OPT_TEXT, "", "tests: -name switches a processor feature off")             \
+	X(cpu1_features, OPT_TEXT, "", "tests: the same for the second CPU alone")
 
 #define CMDLINE_VALUE_BYTES 256
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * kexec KERNEL INITRAMFS: starts the kernel at once, as kexec-tools does with its options -s and -f,
- * with this kernel's command line. A program of our own because Debian's package brings Xen's
+ * kexec KERNEL INITRAMFS: starts the kernel at once, as kexec-tools does with its options -s and
+ * -f, with this kernel's command line. A program of our own because Debian's package brings Xen's
  * libraries along.
  */
 #include <fcntl.h>

@@ -71,13 +71,14 @@ static void refuse_missing(const struct vmx_caps *c, unsigned int cpu)
 			cpu, c->cpu2.may, c->ept_vpid);
 }
 
-static void apply_cpu_features(struct vmx_caps *c)
+/* @option: cpu_features= for all CPUs; cpu1_features=, for tests, makes the second one differ. */
+static void apply_cpu_features(struct vmx_caps *c, const char *option)
 {
 	size_t length;
-	const char *wrong = vmx_caps_apply(c, cmdline_get("cpu_features"), &length);
+	const char *wrong = vmx_caps_apply(c, cmdline_get(option), &length);
 
 	if (wrong)
-		log_warn("cpu_features: '%.*s' names no feature; it and what follows is ignored",
+		log_warn("%s: '%.*s' names no feature; it and what follows is ignored", option,
 			 (int)length, wrong);
 }
 
@@ -85,7 +86,7 @@ uint64_t virt_heap_bytes(unsigned int cpus, uint64_t ram_top)
 {
 	entered_tsc = rdtsc();
 	vmx_read_caps(&vmx_caps);
-	apply_cpu_features(&vmx_caps);
+	apply_cpu_features(&vmx_caps, "cpu_features");
 	refuse_missing(&vmx_caps, 0);
 	return (cpus * (PAGES(sizeof(struct vmx_cpu)) + 4) + PAGES(cpus * sizeof(struct debt_cpu)) +
 		control_ept_heap_pages(ram_top) + PAGES(pool_heap_bytes(ram_top)) + 4) *
@@ -107,6 +108,8 @@ static void intersect_caps(void)
 	for (unsigned int i = 0; i < cpu_count; i++) {
 		struct vmx_caps *c = &cpu_table[i]->vmx->caps;
 
+		if (i == 1)
+			apply_cpu_features(c, "cpu1_features");
 		refuse_missing(c, i);
 		if (i == 0) {
 			vmx_caps = *c;
@@ -119,7 +122,7 @@ static void intersect_caps(void)
 					 vmx_option_title((enum vmx_option)o));
 		vmx_caps_intersect(&vmx_caps, c);
 	}
-	apply_cpu_features(&vmx_caps);
+	apply_cpu_features(&vmx_caps, "cpu_features");
 	refuse_missing(&vmx_caps, 0);
 	for (unsigned int o = 0; o < VMX_OPTIONS; o++)
 		log_dbg("%s: %s", vmx_option_title((enum vmx_option)o),
