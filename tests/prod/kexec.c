@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * kexec KERNEL INITRAMFS: starts the kernel at once, as kexec-tools does with its options -s and
  * -f, with this kernel's command line. A program of our own because Debian's package brings Xen's
