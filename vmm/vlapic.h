@@ -210,9 +210,6 @@ void vlapic_set_tpr(struct vlapic *v, uint8_t tpr);
 /** True if LINT0 would pass an interrupt from a PIC (KVM_INTERRUPT). */
 bool vlapic_accepts_extint(const struct vlapic *v);
 
-/** An event at one of the LVT entries (@lvt: LINT0, LINT1, PMC, thermal): what it makes of it. */
-enum vlapic_delivery vlapic_local(struct vlapic *v, enum vlapic_reg lvt);
-
 /* ---- the timer (owner) */
 
 /** When vlapic_timer() must be called next; VLAPIC_NEVER if the timer is off. */

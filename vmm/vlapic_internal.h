@@ -21,8 +21,9 @@ uint32_t vlapic_update_ppr(struct vlapic *v);
 /** End the interrupt in service, if any; returns its vector or -1. */
 int vlapic_end(struct vlapic *v);
 
-/** Latch @bits for ESR and raise the error interrupt if one of them is new. */
-void vlapic_error(struct vlapic *v, uint32_t bits);
+/** Latch @bits for ESR and raise the error interrupt if one of them is new; as vlapic_set_irr(),
+ * true if a vCPU other than the caller's has to be notified. */
+bool vlapic_error(struct vlapic *v, uint32_t bits);
 
 /** The present count, after bringing the timer to @now. */
 uint32_t vlapic_timer_count(struct vlapic *v, uint64_t now);

@@ -132,14 +132,13 @@ bool vlapic_accepts_extint(const struct vlapic *v)
 	return !vlapic_enabled(v) || (!(lint0 & LVT_MASKED) && (lint0 >> 8 & 7) == VLAPIC_EXTINT);
 }
 
-void vlapic_error(struct vlapic *v, uint32_t bits)
+bool vlapic_error(struct vlapic *v, uint32_t bits)
 {
 	uint32_t lvt = reg(v, VLAPIC_LVT_ERROR);
 
 	if ((__atomic_fetch_or(&v->errors, bits, __ATOMIC_RELAXED) & bits) == bits)
-		return;
-	if (!(lvt & LVT_MASKED) && (lvt & 0xff) >= 16)
-		vlapic_set_irr(v, (uint8_t)lvt, false);
+		return false;
+	return !(lvt & LVT_MASKED) && (lvt & 0xff) >= 16 && vlapic_set_irr(v, (uint8_t)lvt, false);
 }
 
 enum vlapic_delivery vlapic_deliver(struct vlapic *v, const struct vlapic_message *m)
@@ -149,10 +148,8 @@ enum vlapic_delivery vlapic_deliver(struct vlapic *v, const struct vlapic_messag
 	case VLAPIC_LOWEST:
 		if (!(reg(v, VLAPIC_SVR) & SVR_ENABLE))
 			return VLAPIC_NOTHING;
-		if (m->vector < 16) {
-			vlapic_error(v, ESR_RECEIVE_VECTOR);
-			return VLAPIC_NOTHING;
-		}
+		if (m->vector < 16)
+			return vlapic_error(v, ESR_RECEIVE_VECTOR) ? VLAPIC_NOTIFY : VLAPIC_NOTHING;
 		return vlapic_set_irr(v, m->vector, m->level) ? VLAPIC_NOTIFY : VLAPIC_NOTHING;
 	case VLAPIC_NMI:
 		return VLAPIC_DELIVER_NMI;
@@ -163,22 +160,6 @@ enum vlapic_delivery vlapic_deliver(struct vlapic *v, const struct vlapic_messag
 	default:
 		return VLAPIC_NOTHING;
 	}
-}
-
-enum vlapic_delivery vlapic_local(struct vlapic *v, enum vlapic_reg lvt)
-{
-	uint32_t value = reg(v, lvt);
-	struct vlapic_message m = {.vector = (uint8_t)value,
-				   .mode = value >> 8 & 7,
-				   .level = lvt >= VLAPIC_LVT_LINT0 && (value & 0x8000),
-				   .assert = true};
-
-	if (!vlapic_enabled(v) || (value & LVT_MASKED))
-		return VLAPIC_NOTHING;
-	if (lvt ==
-	    VLAPIC_LVT_PMC) /* SDM 3B: a performance-monitoring interrupt masks its own entry */
-		v->regs[lvt / 4] = value | LVT_MASKED;
-	return vlapic_deliver(v, &m);
 }
 
 void vlapic_decode_msi(uint64_t address, uint32_t data, struct vlapic_message *m)

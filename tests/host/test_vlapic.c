@@ -237,7 +237,13 @@ TEST(esr_latches_until_written)
 	CHECK_EQ(errors(v), 0);
 	struct vlapic_message m = {.vector = 3, .mode = VLAPIC_FIXED, .assert = true};
 
+	/* Its error interrupt may have to wake it; and whoever posts next is not told to. */
+	CHECK_EQ(vlapic_deliver(v, &m), VLAPIC_NOTIFY);
 	CHECK_EQ(vlapic_deliver(v, &m), VLAPIC_NOTHING);
+	CHECK(vlapic_has_interrupt(v));
+	CHECK_EQ(errors(v), 0x40);
+	put(v, VLAPIC_LVT_ERROR, 0x100fe);
+	CHECK_EQ(vlapic_deliver(v, &m), VLAPIC_NOTHING); /* masked */
 	CHECK_EQ(errors(v), 0x40);
 }
 
@@ -485,29 +491,18 @@ TEST(delivery)
 	CHECK_EQ(get(v, VLAPIC_TMR + 0x20), 0);
 }
 
-TEST(local_sources)
+TEST(who_takes_the_wire)
 {
 	struct vlapic *v = fresh(0, 0);
 
 	put(v, VLAPIC_SVR, 0x1ff);
 	CHECK(!vlapic_accepts_extint(v));
-	CHECK_EQ(vlapic_local(v, VLAPIC_LVT_LINT1), VLAPIC_NOTHING); /* masked */
 	put(v, VLAPIC_LVT_LINT0, 0x700);
-	put(v, VLAPIC_LVT_LINT1, 0x400);
 	CHECK(vlapic_accepts_extint(v));
-	CHECK_EQ(vlapic_local(v, VLAPIC_LVT_LINT1), VLAPIC_DELIVER_NMI);
 	put(v, VLAPIC_LVT_LINT0, 0x10700);
 	CHECK(!vlapic_accepts_extint(v));
 	put(v, VLAPIC_LVT_LINT0, 0x8033);
 	CHECK(!vlapic_accepts_extint(v));
-	CHECK_EQ(vlapic_local(v, VLAPIC_LVT_LINT0), VLAPIC_NOTIFY);
-	CHECK_EQ(get(v, VLAPIC_TMR + 0x10), 1u << 0x13);
-	put(v, VLAPIC_LVT_PMC, 0x4a);
-	CHECK_EQ(vlapic_local(v, VLAPIC_LVT_PMC),
-		 VLAPIC_NOTHING); /* posted, but notified already */
-	CHECK_EQ(get(v, VLAPIC_LVT_PMC), 0x1004a);
-	vlapic_merge(v);
-	CHECK_EQ(vlapic_next_interrupt(v), 0x4a);
 	CHECK_EQ(vlapic_set_base(v, VLAPIC_DEFAULT_BASE, false), 0);
 	CHECK(vlapic_accepts_extint(v)); /* a disabled APIC is a wire */
 }
