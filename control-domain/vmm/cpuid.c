@@ -50,7 +50,8 @@
 #define CACHE_CORES   0xfc000000u /* bits 31:26, Intel only */
 #define LEVEL_THREAD  1u
 #define LEVEL_CORE    2u
-#define CRYSTAL_HZ    1000000u
+#define CRYSTAL_HZ    1000000000u
+#define CRYSTAL_KHZ   (CRYSTAL_HZ / 1000)
 
 /* Position of the highest bit needed to number `count` things. */
 static unsigned id_bits(unsigned count)
@@ -191,15 +192,29 @@ static void adjust_entry(struct kvm_cpuid_entry2 *entry, const struct cpuid_gues
 	}
 }
 
-/* TSC frequency as a multiple of a 1 MHz crystal: exact to the kHz. */
+/* Hornero's driver tells the clock itself: its TSC is a power of two of the crystal. */
+static bool clock_is_told(struct cpuid_table *table, const struct cpuid_guest *guest)
+{
+	const struct kvm_cpuid_entry2 *clock = cpuid_find(table, LEAF_CLOCK, 0);
+
+	return clock && cpuid_find(table, LEAF_FREQUENCY, 0) && clock->eax == 1 &&
+	       (uint64_t)clock->ecx * clock->ebx == guest->tsc_khz * 1000;
+}
+
+/*
+ * The crystal is also what guests take for the clock of the local APIC's timer, so it has to be
+ * that: on Linux's KVM 1 GHz. The TSC is a multiple of it, exact to the kHz.
+ */
 static void set_clock(struct cpuid_table *table, const struct cpuid_guest *guest)
 {
 	uint32_t mhz = (uint32_t)(guest->tsc_khz / 1000);
 
+	if (clock_is_told(table, guest))
+		return;
 	drop_leaf(table, LEAF_CLOCK);
 	drop_leaf(table, LEAF_FREQUENCY);
 	set_leaf(table, LEAF_CLOCK, 0, false,
-		 (uint32_t[4]){1000, (uint32_t)guest->tsc_khz, CRYSTAL_HZ, 0});
+		 (uint32_t[4]){CRYSTAL_KHZ, (uint32_t)guest->tsc_khz, CRYSTAL_HZ, 0});
 	set_leaf(table, LEAF_FREQUENCY, 0, false, (uint32_t[4]){mhz, mhz, 1, 0});
 }
 

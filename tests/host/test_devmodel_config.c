@@ -162,10 +162,26 @@ TEST(cpuid_of_two)
 	/* Frequency: crystal * numerator / denominator. */
 	leaf = cpuid_find(&table, 0x15, 0);
 	CHECK_EQ((uint64_t)leaf->ecx * leaf->ebx / leaf->eax, 2596123000ull);
+	CHECK_EQ(leaf->ecx, 1000000000); /* as KVM's local APIC timer runs */
 	leaf = cpuid_find(&table, 0x40000000, 0);
 	memcpy(signature, &leaf->ebx, 12);
 	CHECK_STREQ(signature, "KVMKVMKVM");
 	CHECK_EQ(cpuid_find(&table, 0x40000001, 0)->eax, 0);
+}
+
+/* Hornero's timer runs at the crystal that its driver names, TSC / 2^n: that has to stay. */
+TEST(cpuid_clock_of_the_driver)
+{
+	const struct cpuid_guest guest = {.cpus = 1, .tsc_khz = 4800001};
+
+	make_table();
+	table.entry[table.head.nent++] =
+		(struct kvm_cpuid_entry2){.function = 0x15, .eax = 1, .ebx = 2, .ecx = 2400000500u};
+	table.entry[table.head.nent++] = (struct kvm_cpuid_entry2){.function = 0x16, .eax = 4800};
+	cpuid_adjust(&table, &guest, 0);
+	CHECK_EQ(cpuid_find(&table, 0x15, 0)->ecx, 2400000500u);
+	CHECK_EQ(cpuid_find(&table, 0x15, 0)->ebx, 2);
+	CHECK_EQ(cpuid_find(&table, 0x16, 0)->eax, 4800);
 }
 
 TEST(cpuid_of_one)
