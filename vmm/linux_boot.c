@@ -157,9 +157,13 @@ void linux_load(const struct boot_info *boot, const struct memory_split *s, uint
 	build_tables((uint64_t *)(block + PAGE_TABLES * PAGE_SIZE),
 		     block_at + PAGE_TABLES * PAGE_SIZE);
 	memcpy(block + PAGE_CMDLINE * PAGE_SIZE, kernel->cmdline, strlen(kernel->cmdline) + 1);
-	if (boot->efi.memmap_bytes)
+	if (boot->efi.memmap_bytes) {
 		memcpy(block + PAGE_EFI * PAGE_SIZE,
 		       boot_map(boot->efi.memmap, boot->efi.memmap_bytes), boot->efi.memmap_bytes);
+		linux_trim_efi_map(block + PAGE_EFI * PAGE_SIZE, boot->efi.memmap_bytes,
+				   boot->efi.desc_bytes, s->map, s->ranges,
+				   range_of(block_at, block_bytes));
+	}
 
 	if (initrd->bytes)
 		memmove(boot_map(HPA(initrd_at), initrd->bytes),

@@ -42,6 +42,13 @@ enum zero_page {
 	ZP_E820 = 0x2d0,
 };
 
+enum efi_descriptor {
+	EFI_TYPE = 0,
+	EFI_BASE = 8,
+	EFI_PAGES = 24,
+	EFI_DESC_END = 40,
+};
+
 #define BOOT_FLAG	 0xaa55
 #define HEADER_MAGIC	 0x53726448u /* "HdrS" */
 #define VERSION_64BIT	 0x020c
@@ -49,6 +56,8 @@ enum zero_page {
 #define LOADED_HIGH	 1
 #define LOADER_UNDEFINED 0xff
 #define EFI_LOADER_64	 0x34364c45u /* "EL64" */
+#define EFI_RESERVED	 0
+#define EFI_FREE	 7
 #define VIDEO_VGA	 1
 #define VIDEO_VESA	 0x23
 #define VIDEO_EFI	 0x70
@@ -182,4 +191,27 @@ bool linux_params_fill(void *zp, const struct linux_params *p)
 	fill_screen(zp, p);
 	fill_efi(zp, p);
 	return true;
+}
+
+void linux_trim_efi_map(void *efi_map, uint32_t bytes, uint32_t desc_bytes,
+			const struct mem_range *map, unsigned int ranges, struct mem_range taken)
+{
+	uint64_t taken_end = taken.base.v + taken.bytes;
+
+	for (uint32_t at = 0; at + EFI_DESC_END <= bytes; at += desc_bytes) {
+		uint64_t base = get(efi_map, at + EFI_BASE, 8), end = base;
+
+		if (get(efi_map, at + EFI_TYPE, 4) != EFI_FREE)
+			continue;
+		for (unsigned int i = 0; i < ranges; i++)
+			if (map[i].type == MEM_RAM && base - map[i].base.v < map[i].bytes)
+				end = map[i].base.v + map[i].bytes;
+		if (base < taken_end)
+			end = min_u64(end, max_u64(base, taken.base.v));
+		if (end > base)
+			put(efi_map, at + EFI_PAGES,
+			    min_u64(get(efi_map, at + EFI_PAGES, 8), (end - base) / PAGE_SIZE), 8);
+		else
+			put(efi_map, at + EFI_TYPE, EFI_RESERVED, 4);
+	}
 }

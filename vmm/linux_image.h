@@ -45,3 +45,12 @@ struct linux_params {
 /** Fill the 4 KiB zero page at @page. False if the memory map has more than LINUX_E820_MAX ranges.
  */
 bool linux_params_fill(void *page, const struct linux_params *p);
+
+/**
+ * Leave free in the EFI memory map at @efi_map, of @bytes bytes and descriptors of @desc_bytes,
+ * only what is RAM in @map of @ranges ranges and not in @taken. Linux places itself at random in
+ * what this map calls free, whatever E820 says of it. Source: UEFI Specification 2.10,
+ * "EFI_BOOT_SERVICES.GetMemoryMap()" (7.2.3).
+ */
+void linux_trim_efi_map(void *efi_map, uint32_t bytes, uint32_t desc_bytes,
+			const struct mem_range *map, unsigned int ranges, struct mem_range taken);

@@ -173,3 +173,70 @@ TEST(efi_and_a_high_framebuffer)
 	CHECK_EQ(get(0x1c8, 4), 48);
 	CHECK_EQ(get(0x1d4, 4), 480);
 }
+
+/* A descriptor of 48 bytes, as firmware has them. */
+struct descriptor {
+	uint32_t type, pad;
+	uint64_t base, virtual, pages, attributes, more;
+};
+
+static void trim(struct descriptor *d, unsigned int n, uint64_t taken, uint64_t taken_bytes)
+{
+	static const struct mem_range map[] = {{HPA(0x1000), 0x9f000, MEM_RAM},
+					       {HPA(0x100000), 0x1ff00000, MEM_RAM},
+					       {HPA(0x20000000), 0x10000000, MEM_RESERVED},
+					       {HPA(0x30000000), 0x1000000, MEM_RAM}};
+
+	linux_trim_efi_map(d, n * sizeof(*d), sizeof(*d), map, 4,
+			   (struct mem_range){HPA(taken), taken_bytes, MEM_RESERVED});
+}
+
+TEST(efi_memory_is_free_only_where_e820_has_ram)
+{
+	struct descriptor d[] = {
+		{.type = 7, .base = 0x1000, .pages = 0x10},	  /* all RAM */
+		{.type = 7, .base = 0x1000000, .pages = 0x2f000}, /* reaches into the pool */
+		{.type = 7, .base = 0x21000000, .pages = 0x10},	  /* all pool */
+		{.type = 7, .base = 0x30000000, .pages = 0x1000}, /* RAM again */
+		{.type = 7, .base = 0x80000000, .pages = 1},	  /* E820 has nothing there */
+		{.type = 4, .base = 0x1f000000, .pages = 0x2000}, /* not free: not touched */
+	};
+	static const struct {
+		uint32_t type;
+		uint64_t pages;
+	} want[] = {{7, 0x10}, {7, 0x1f000}, {0, 0x10}, {7, 0x1000}, {0, 1}, {4, 0x2000}};
+
+	trim(d, 6, 0, 0);
+	for (unsigned int i = 0; i < 6; i++) {
+		CHECK_EQ(d[i].type, want[i].type);
+		CHECK_EQ(d[i].pages, want[i].pages);
+	}
+}
+
+TEST(efi_memory_is_not_free_where_the_boot_tables_lie)
+{
+	struct descriptor d[] = {
+		{.type = 7, .base = 0x1000000, .pages = 0x1000}, /* ends before them */
+		{.type = 7, .base = 0x2000000, .pages = 0x2000}, /* has them inside */
+		{.type = 7, .base = 0x3001000, .pages = 0x10},	 /* begins inside them */
+		{.type = 7, .base = 0x3010000, .pages = 0x10},	 /* begins where they end */
+	};
+
+	trim(d, 4, 0x3000000, 0x10000);
+	CHECK_EQ(d[0].pages, 0x1000);
+	CHECK_EQ(d[1].pages, 0x1000);
+	CHECK_EQ(d[1].type, 7);
+	CHECK_EQ(d[2].type, 0);
+	CHECK_EQ(d[3].type, 7);
+	CHECK_EQ(d[3].pages, 0x10);
+}
+
+TEST(efi_map_that_ends_early_is_not_overrun)
+{
+	struct descriptor d[2] = {{.type = 7, .base = 0x1000, .pages = 1},
+				  {.type = 7, .base = 0x80000000, .pages = 1}};
+
+	linux_trim_efi_map(d, sizeof(d) - 16, sizeof(d[0]), NULL, 0, (struct mem_range){0});
+	CHECK_EQ(d[0].type, 0);
+	CHECK_EQ(d[1].type, 7);
+}
