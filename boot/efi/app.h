@@ -20,6 +20,7 @@ struct app {
 	EFI_FILE_HANDLE root; /* the volume we came from; NULL: none */
 	CHAR16 *folder;	      /* our own, with the last backslash */
 	bool one_file;	      /* everything is a section of our own image */
+	bool secure_boot;     /* the firmware starts nothing without a known signature */
 };
 
 /* A file in memory of its own, page-aligned below 4 GiB. */

@@ -42,6 +42,7 @@ $(BUILD)/hornero.efi: $(EFI)/hornero.so
 # ---- the one-file image and its signature: make sign KEY=... CERT=... (PEM)
 
 ONE_FILE := $(BUILD)/hornero-one-file.efi
+SIGNED := $(BUILD)/hornero-signed.efi
 CONTROL_DOMAIN_KERNEL = $(BUILD)/control-domain/vmlinuz
 CONTROL_DOMAIN_INITRAMFS = $(BUILD)/control-domain/initramfs-full
 
@@ -55,7 +56,7 @@ $(ONE_FILE): $(BUILD)/hornero.efi $(BUILD)/hornero.elf $(CONTROL_DOMAIN_KERNEL) 
 sign: $(ONE_FILE) ## sign the one-file image for Secure Boot: KEY=... CERT=...
 	@test -r "$(KEY)" -a -r "$(CERT)" || { echo "usage: make sign KEY=private.pem CERT=certificate.pem"; exit 2; }
 	@command -v sbsign >/dev/null || { echo "sbsign is missing: run 'make deps' (package sbsigntool)"; exit 1; }
-	sbsign --key "$(KEY)" --cert "$(CERT)" --output $(BUILD)/hornero-signed.efi $(ONE_FILE)
-	sbverify --cert "$(CERT)" $(BUILD)/hornero-signed.efi
+	sbsign --key "$(KEY)" --cert "$(CERT)" --output $(SIGNED) $(ONE_FILE)
+	sbverify --cert "$(CERT)" $(SIGNED)
 
 -include $(EFI_OBJ:.o=.d)

@@ -3,16 +3,36 @@
  * Files for hornero.efi: from the volume it was started from, or out of its own image.
  *
  * In the one-file image nothing outside is read: what the firmware's signature check has covered is
- * all that gets started. Reads go in pieces, as some firmware fails on tens of megabytes at once.
+ * all that gets started. That check names the file only; the list of digests (sha256.h) that
+ * mkonefile puts into the image names the section. Under Secure Boot no separate file is read at
+ * all: nobody has checked it. Reads go in pieces, as some firmware fails on tens of megabytes at
+ * once.
  */
 #include "app.h"
 #include "pe.h"
+#include "sha256.h"
 
 #define CONF_SECTION   ".conf"
+#define SUMS_SECTION   ".sums"
 #define CONF_MAX_BYTES 65536
 #define READ_AT_ONCE   (1 << 20)
 #define MOST_BYTES     (1ULL << 31)
 #define MAX_PATH       512
+
+static bool own_section(const struct app *app, const char *name, const void **data, size_t *bytes)
+{
+	return pe_section(app->image->ImageBase, app->image->ImageSize, name, data, bytes);
+}
+
+/* The firmware checks signatures: the variable SecureBoot is one byte, 1. */
+static bool secure_boot(void)
+{
+	EFI_GUID global = EFI_GLOBAL_VARIABLE;
+	UINTN bytes = 1;
+	UINT8 on = 0;
+
+	return !EFI_ERROR(RT->GetVariable(L"SecureBoot", &global, NULL, &bytes, &on)) && on == 1;
+}
 
 void files_open(struct app *app, EFI_HANDLE handle)
 {
@@ -29,8 +49,8 @@ void files_open(struct app *app, EFI_HANDLE handle)
 		if (app->folder[i] == L'\\')
 			cut = i + 1;
 	app->folder[cut] = 0;
-	app->one_file = pe_section(app->image->ImageBase, app->image->ImageSize, CONF_SECTION,
-				   &data, &bytes);
+	app->one_file = own_section(app, CONF_SECTION, &data, &bytes);
+	app->secure_boot = secure_boot();
 }
 
 static bool allocate(UINTN bytes, const char *what, struct piece *out)
@@ -94,6 +114,13 @@ static bool load_file(const struct app *app, const char *what, const char *name,
 	for (n = 0; path[n]; n++)
 		if (path[n] == L'/')
 			path[n] = L'\\';
+	if (app->secure_boot) {
+		Print(L"hornero.efi: %s (the %a) is refused: Secure Boot is on, and no signature "
+		      L"covers a separate file.\nhornero.efi: Start the one-file image that "
+		      L"'make sign' makes.\n",
+		      path, what);
+		return false;
+	}
 	status = app->root->Open(app->root, &file, path, EFI_FILE_MODE_READ, 0);
 	if (EFI_ERROR(status)) {
 		Print(L"hornero.efi: %s (the %a) is missing: %r\n", path, what, status);
@@ -107,12 +134,18 @@ static bool load_file(const struct app *app, const char *what, const char *name,
 static bool load_section(const struct app *app, const char *what, const char *name,
 			 struct piece *out)
 {
-	const void *data;
-	size_t bytes;
+	const void *data, *sums;
+	size_t bytes, sums_bytes;
 
-	if (!pe_section(app->image->ImageBase, app->image->ImageSize, name, &data, &bytes) ||
-	    !bytes) {
+	if (!own_section(app, name, &data, &bytes) || !bytes) {
 		Print(L"hornero.efi: this image has no section %a (the %a)\n", name, what);
+		return false;
+	}
+	if (!own_section(app, SUMS_SECTION, &sums, &sums_bytes) ||
+	    !sha256_listed(sums, sums_bytes, name, data, bytes)) {
+		Print(L"hornero.efi: the section %a (the %a) is refused: it was changed since the "
+		      L"image was made (its SHA-256 is not the one in %a)\n",
+		      name, what, SUMS_SECTION);
 		return false;
 	}
 	if (!allocate(bytes, what, out))

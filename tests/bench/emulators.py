@@ -10,9 +10,12 @@ import os
 import pathlib
 import subprocess
 
+from . import varstore
 from .medium import TOP, BenchError
 
 OVMF = "/usr/share/ovmf/OVMF.fd"
+SECURE_CODE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+SECURE_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 MAC = "52:54:00:12:34:56"
 
 
@@ -39,6 +42,8 @@ def command(folder, config):
             raise BenchError(f"there is no disk image {disk}")
     if config["firmware"] == "uefi" and not os.path.exists(OVMF):
         raise BenchError(f"no UEFI firmware at {OVMF}: install the package ovmf (`make deps`)")
+    if config["enrol"] and (config["firmware"] != "uefi" or config["emulator"] == "bochs"):
+        raise BenchError("Secure Boot is there with QEMU and UEFI only")
     if config["emulator"] == "bochs":
         return bochs(folder, config)
     return qemu(folder, config)
@@ -108,6 +113,16 @@ def bochs(folder, config):
     return [bochs_binary(), "-q", "-f", "bochsrc"]
 
 
+def secure_boot(folder, config):
+    """OVMF with Secure Boot on, which trusts the certificate; it wants system management mode."""
+    variables = folder / "variables.fd"
+    varstore.enrol(SECURE_VARIABLES, config["enrol"], variables)
+    return ["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
+            "-global", "ICH9-LPC.disable_s3=1",
+            "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={SECURE_CODE}",
+            "-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
+
+
 def qemu(folder, config):
     kvm = config["emulator"] == "qemu-kvm"
     if kvm and not os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -116,16 +131,18 @@ def qemu(folder, config):
     for feature in config["cpu_exclude"].split():
         model += f",-{feature}"
     line = [
-        "qemu-system-x86_64", "-machine", "pc,accel=" + ("kvm" if kvm else "tcg"), "-cpu", model,
+        "qemu-system-x86_64", "-machine", "pc", "-accel", "kvm" if kvm else "tcg", "-cpu", model,
         "-smp", str(config["cpus"]), "-m", str(config["memory"]), "-display", "none",
-        "-nodefaults", "-vga", "std",
+        "-nodefaults", "-vga", "none" if config["no_vga"] else "std",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{config['ssh_port']}-:22",
         "-device", f"e1000,netdev=net,mac={MAC},romfile=",
         "-chardev", "socket,id=com1,path=console.sock,server=on,wait=off,logfile=serial.txt",
         "-serial", "chardev:com1",
         "-qmp", "unix:qmp.sock,server=on,wait=off",
     ]
-    if config["firmware"] == "uefi":
+    if config["enrol"]:
+        line += secure_boot(folder, config)
+    elif config["firmware"] == "uefi":
         line += ["-bios", OVMF]
     if config["no_reboot"]:
         line += ["-no-reboot"]
