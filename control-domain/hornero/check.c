@@ -10,6 +10,8 @@
 #include "check.h"
 #include "hornero.h"
 
+#define WHAT_WIDTH 34
+
 static const char *const need_names[] = {
 	[CHECK_NEEDED] = "needed", [CHECK_OPTIONAL] = "optional", [CHECK_INFO] = "information"};
 static const char *const verdict_names[] = {[CHECK_USABLE] = "usable",
@@ -27,16 +29,19 @@ static const char *mark(const struct check_finding *f)
 	return f->need == CHECK_NEEDED ? "NO " : "-- ";
 }
 
+/* Columns; what has to be done stands below its line. */
 static void print_text(const struct check_finding *findings, unsigned int n,
 		       enum check_verdict verdict)
 {
+	printf("   %-*s %-11s %s\n", WHAT_WIDTH, "what", "need", "found");
 	for (unsigned int i = 0; i < n; i++) {
 		const struct check_finding *f = &findings[i];
+		int width = strlen(f->what) > WHAT_WIDTH ? (int)strcspn(f->what, "(") : WHAT_WIDTH;
 
-		printf("%s %-36.36s %s%s\n", mark(f), f->what, f->found,
-		       f->good || f->need != CHECK_NEEDED ? "" : " (needed)");
+		printf("%s%-*.*s %-11s %s\n", mark(f), WHAT_WIDTH, width, f->what,
+		       need_names[f->need], f->found);
 		if (f->remedy)
-			printf("        %s\n", f->remedy);
+			printf("   > %s\n", f->remedy);
 	}
 	printf("\nThis machine is %s for Hornero.\n", verdict_names[verdict]);
 }

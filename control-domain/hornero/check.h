@@ -24,9 +24,10 @@ struct check_facts {
 	char model[64];
 	char outer[16]; /* signature of the hypervisor that this system is a guest of; empty: none
 			 */
-	uint32_t signature; /* CPUID leaf 1, EAX */
-	unsigned int cpus;
-	struct vmx_caps *caps; /* one per CPU; the facts own it */
+	uint32_t signature;	    /* CPUID leaf 1, EAX */
+	unsigned int cpus, offline; /* looked at; switched off in Linux and so not looked at */
+	struct vmx_caps *caps;	    /* one per CPU looked at; the facts own it */
+	unsigned int *numbers;	    /* Linux's, of each of them; the facts own it */
 	bool invariant_tsc;
 	bool acpi, iommu, efi;
 	bool secure_boot;

@@ -95,18 +95,21 @@ static int read_all_caps(struct check_facts *facts)
 	cpu_set_t before, one;
 
 	facts->caps = calloc((size_t)most, sizeof(*facts->caps));
-	if (!facts->caps || sched_getaffinity(0, sizeof(before), &before) < 0)
+	facts->numbers = calloc((size_t)most, sizeof(*facts->numbers));
+	if (!facts->caps || !facts->numbers || sched_getaffinity(0, sizeof(before), &before) < 0)
 		return fail(-1, "cannot look at the processors: %s", strerror(errno));
 	if (access("/dev/cpu/0/msr", F_OK) < 0 && system("modprobe -q msr 2>/dev/null") != 0)
 		errno = 0; /* built in, absent or forbidden: opening it will tell */
 	for (int cpu = 0; cpu < most && cpu < CPU_SETSIZE; cpu++) {
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);
-		if (sched_setaffinity(0, sizeof(one), &one) < 0)
-			continue; /* offline */
+		if (sched_setaffinity(0, sizeof(one), &one) < 0) {
+			facts->offline++;
+			continue;
+		}
 		if (read_caps((unsigned int)cpu, &facts->caps[facts->cpus]) < 0)
 			return -1;
-		facts->cpus++;
+		facts->numbers[facts->cpus++] = (unsigned int)cpu;
 	}
 	sched_setaffinity(0, sizeof(before), &before);
 	return 0;
@@ -195,5 +198,7 @@ int check_gather(struct check_facts *facts)
 void check_release(struct check_facts *facts)
 {
 	free(facts->caps);
+	free(facts->numbers);
 	facts->caps = NULL;
+	facts->numbers = NULL;
 }

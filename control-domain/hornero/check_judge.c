@@ -56,7 +56,7 @@ static bool name_cpus(const struct check_facts *f, bool (*has)(const struct vmx_
 		lacking++;
 		if (used + 12 < size)
 			used += (size_t)snprintf(text + used, size - used, "%s%u",
-						 used ? ", " : "missing on CPU ", i);
+						 used ? ", " : "missing on CPU ", f->numbers[i]);
 	}
 	if (!lacking)
 		snprintf(text, size, "yes");
@@ -136,6 +136,10 @@ static void judge_differences(const struct check_facts *f, struct list *list)
 	struct vmx_caps common;
 	unsigned int differ = 0;
 
+	if (f->offline)
+		add(list, "all processors looked at", CHECK_OPTIONAL, false,
+		    "Switch them on (echo 1 >/sys/devices/system/cpu/cpuN/online) and ask again.",
+		    "no, %u are offline", f->offline);
 	if (f->cpus < 2)
 		return;
 	common = f->caps[0];
@@ -166,10 +170,10 @@ static void judge_rest_of_processor(const struct check_facts *f, struct list *li
 	add(list, "steady clock", CHECK_OPTIONAL, f->invariant_tsc,
 	    "None: time in guests may drift when the processor saves power.", "%s",
 	    f->invariant_tsc ? "yes, invariant TSC" : "no invariant TSC");
-	if (has_timer_erratum(f->signature))
-		add(list, "known errata", CHECK_OPTIONAL, false,
-		    "None: a guest that spins is stopped by Linux's clock instead.",
-		    "signature %#x: the VMX preemption timer counts wrong", f->signature);
+	add(list, "known errata", CHECK_OPTIONAL, !has_timer_erratum(f->signature),
+	    "None: a guest that spins is stopped by Linux's clock instead.", "%s (signature %#x)",
+	    has_timer_erratum(f->signature) ? "the VMX preemption timer counts wrong" : "none",
+	    f->signature);
 }
 
 static void judge_machine(const struct check_facts *f, struct list *list)
@@ -188,11 +192,13 @@ static void judge_machine(const struct check_facts *f, struct list *list)
 	add(list, "IOMMU (VT-d)", CHECK_INFO, true, NULL, "%s",
 	    f->iommu ? "yes; not used yet" : "none found; not used yet anyway");
 	add(list, "firmware", CHECK_INFO, true, NULL, "%s", f->efi ? "UEFI" : "BIOS");
-	if (f->efi)
-		add(list, "Secure Boot off", CHECK_NEEDED, !f->secure_boot,
-		    "Switch Secure Boot off in the firmware setup: Debian's signed GRUB cannot start "
-		    "a hypervisor.",
-		    "%s", f->secure_boot ? "no, it is on" : "yes");
+	add(list, "Secure Boot off", CHECK_OPTIONAL, !f->efi || !f->secure_boot,
+	    "Switch \"Secure Boot\" off in the firmware setup, or start the one-file image signed "
+	    "with a key of yours (make sign): Debian's signed GRUB cannot start a hypervisor.",
+	    "%s",
+	    !f->efi	     ? "yes, BIOS has none"
+	    : f->secure_boot ? "no, it is on"
+			     : "yes");
 }
 
 static void judge_leaks(const struct check_facts *f, struct list *list)
@@ -202,7 +208,7 @@ static void judge_leaks(const struct check_facts *f, struct list *list)
 	    *f->vulnerable ? "this Linux calls itself vulnerable to: "
 			   : "no open leak known to this Linux",
 	    f->vulnerable);
-	add(list, "hyper-threading", CHECK_INFO, true, NULL, "%s",
+	add(list, "SMT (hyper-threading)", CHECK_INFO, true, NULL, "%s",
 	    f->smt ? "on; guests on two threads of a core may observe each other"
 		   : "off or absent");
 }

@@ -10,11 +10,14 @@
 #include "x86/vmx/vmx_bits.h"
 
 static struct vmx_caps caps[4];
+static unsigned int numbers[256];
 static struct check_finding found[CHECK_MAX_FINDINGS];
 static unsigned int count;
 
 static struct check_facts complete(void)
 {
+	for (unsigned int i = 0; i < 256; i++)
+		numbers[i] = i;
 	for (unsigned int i = 0; i < 4; i++) {
 		memset(&caps[i], 0xff, sizeof(caps[i]));
 		caps[i].vmx = true;
@@ -26,6 +29,7 @@ static struct check_facts complete(void)
 		.signature = 0x306d4,
 		.cpus = 4,
 		.caps = caps,
+		.numbers = numbers,
 		.invariant_tsc = true,
 		.acpi = true,
 		.efi = true,
@@ -147,10 +151,13 @@ TEST(secure_boot_matters_under_uefi_only)
 	struct check_facts f = complete();
 
 	f.secure_boot = true;
-	CHECK_EQ(judge(&f), CHECK_UNUSABLE);
+	CHECK_EQ(judge(&f), CHECK_LIMITS);
 	CHECK(only_bad("Secure Boot off", "on"));
+	CHECK(strstr(finding("Secure Boot off")->remedy, "make sign"));
+	CHECK(!strcmp(finding("firmware")->found, "UEFI"));
 	f.efi = false;
 	CHECK_EQ(judge(&f), CHECK_USABLE);
+	CHECK(!strcmp(finding("firmware")->found, "BIOS"));
 }
 
 TEST(limits)
@@ -171,6 +178,55 @@ TEST(limits)
 	strcpy(f.outer, "KVMKVMKVM");
 	CHECK_EQ(judge(&f), CHECK_LIMITS);
 	CHECK(only_bad("real machine", "KVMKVMKVM"));
+}
+
+/* Each thing that a user is promised to be told has a line, good or bad. */
+TEST(every_fact_has_a_line)
+{
+	static const char *const lines[] = {
+		"Intel processor",
+		"VT-x",
+		"VT-x not locked off by the firmware",
+		"extended page tables (4 levels, write-back, 2 MiB pages, INVEPT)",
+		"unrestricted guest",
+		"VPID",
+		"APIC-register virtualization",
+		"virtual-interrupt delivery",
+		"VMX preemption timer",
+		"processors alike",
+		"known errata",
+		"memory",
+		"IOMMU (VT-d)",
+		"firmware",
+		"Secure Boot off",
+		"speculation",
+		"SMT (hyper-threading)",
+	};
+	struct check_facts f = complete();
+
+	judge(&f);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		CHECK(*finding(lines[i])->found);
+	f.iommu = true;
+	f.smt = true;
+	CHECK_EQ(judge(&f), CHECK_USABLE);
+	CHECK(strstr(finding("IOMMU (VT-d)")->found, "yes"));
+	CHECK(strstr(finding("SMT (hyper-threading)")->found, "on"));
+}
+
+TEST(processors_have_linux_numbers)
+{
+	struct check_facts f = complete();
+
+	/* CPU 1 is offline */
+	for (unsigned int i = 1; i < 4; i++)
+		numbers[i] = i + 1;
+	f.offline = 1;
+	CHECK_EQ(judge(&f), CHECK_LIMITS);
+	CHECK(only_bad("all processors looked at", "1 are offline"));
+	memset(&caps[3], 0, sizeof(caps[3]));
+	judge(&f);
+	CHECK(strstr(finding("VT-x")->found, "missing on CPU 4"));
 }
 
 TEST(many_processors_do_not_overflow_the_text)

@@ -201,8 +201,23 @@ def test_report_is_complete_and_has_no_secrets(prepared):
 def test_check_says_what_this_machine_lacks(prepared):
     run = prepared.ssh("hornero check")
     assert run.returncode == 5
-    assert re.search(r"^NO +VT-x +no \(needed\)|^NO +Intel processor", run.stdout, re.MULTILINE)
+    assert re.search(r"^NO +VT-x +needed +no$|^NO +Intel processor +needed", run.stdout, re.MULTILINE)
     assert "not usable for Hornero" in run.stdout
+
+
+def test_check_from_the_boot_menu_waits(machine):
+    """Under UEFI without VT-x: the outcome stays on the consoles until somebody presses Enter."""
+    started = machine(emulator="qemu-tcg", firmware="uefi", entry="check", extra=SLOW)
+    said = started.wait(r"^NO (?s:.)*This machine is not usable for Hornero\.\s*Enter restarts", 240)
+    assert re.search(r"^ +firmware +information UEFI$", said.group(0), re.MULTILINE)
+    assert re.search(r"^ok +Secure Boot off +optional +yes$", said.group(0), re.MULTILINE)
+    run = started.ssh("hornero check --json")
+    assert run.returncode == 5
+    assert json.loads(run.stdout)["verdict"] == "not usable"
+    with socket.socket(socket.AF_UNIX) as console:
+        console.connect(str(started.folder / "console.sock"))
+        console.sendall(b"\r")
+        started.wait("The system is going down NOW", 60)
 
 
 @pytest.mark.full
