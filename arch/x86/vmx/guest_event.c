@@ -21,6 +21,8 @@
 /* A stay without any exit ends after this many TSC ticks at the latest; Linux's tick is usually
  * first. */
 #define LONGEST_STAY BIT64(30)
+/* And a timer's end comes no earlier: a period of a few ticks would leave the guest no time. */
+#define SHORTEST_STAY UINT64_C(2048)
 
 void guest_fault(uint8_t vector, int64_t error)
 {
@@ -146,7 +148,8 @@ static void arm_timer(struct vcpu *vcpu)
 		return;
 	now = rdtsc();
 	deadline = min_u64(host_deadline(vcpu), now + LONGEST_STAY);
-	ticks = deadline > now ? (deadline - now) >> MISC_PREEMPTION_RATE(vmx_caps.misc) : 0;
+	ticks = (deadline > now + SHORTEST_STAY ? deadline - now : SHORTEST_STAY) >>
+		MISC_PREEMPTION_RATE(vmx_caps.misc);
 	vmwrite(VMCS_PREEMPTION_TIMER, (uint32_t)ticks);
 }
 

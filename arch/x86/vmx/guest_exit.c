@@ -492,6 +492,8 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 	case VMX_EXIT_VMFUNC:
 	case VMX_EXIT_ENCLS:
 	case VMX_EXIT_PCONFIG:
+	case VMX_EXIT_SEAMCALL: /* these two exit whether or not anything asks for it */
+	case VMX_EXIT_TDCALL:
 		guest_fault(VECTOR_UD, -1);
 		break;
 	case VMX_EXIT_EPT_VIOLATION:

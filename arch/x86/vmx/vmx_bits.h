@@ -180,7 +180,9 @@
 	X(72, ENQCMD_PASID)                                                                        \
 	X(73, ENQCMDS_PASID)                                                                       \
 	X(74, BUS_LOCK)                                                                            \
-	X(75, NOTIFY)
+	X(75, NOTIFY)                                                                              \
+	X(76, SEAMCALL)                                                                            \
+	X(77, TDCALL)
 
 enum vmx_exit {
 #define X(number, name) VMX_EXIT_##name = number,
