@@ -2,7 +2,7 @@
 # The `hornero` command and the small programs of the control domain's start-up.
 
 HORNERO_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -Ivmm -Iarch
-HORNERO_SOURCES := $(addprefix control-domain/hornero/,main.c hypervisor.c info.c log.c stats.c \
+HORNERO_SOURCES := $(addprefix control-domain/hornero/,main.c hypervisor.c info.c log.c crash.c stats.c \
 	check.c check_facts.c check_judge.c report.c settings.c settings_parse.c)
 # what the hypervisor itself judges by
 HORNERO_SHARED := arch/x86/vmx/caps.c vmm/split.c

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * hornero log: the hypervisor's log ring, or what the last crash left. The hypervisor cannot wake
+ * hornero log: the hypervisor's log ring, or what the last crash left; the latter also where only
+ * Linux runs, in the rescue system. The hypervisor cannot wake
  * us, so following asks again four times a second; the log is written rarely and reading it is
  * cheap.
  */
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crash.h"
 #include "hornero.h"
 #include "vmm/abi/hypercall.h"
 #include "vmm/abi/ioctl.h"
@@ -72,10 +74,21 @@ static int print_text(int fd, enum hv_log_which which, bool follow)
 	}
 }
 
-static int print_lines_json(int fd, enum hv_log_which which)
+static void print_json_lines(char *text, enum hv_log_which which)
 {
 	struct json_object *top = json_object_new_object();
 	struct json_object *lines = json_object_new_array();
+
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		json_object_array_add(lines, json_object_new_string(line));
+	json_object_object_add(top, "log",
+			       json_object_new_string(which == HV_LOG_CRASH ? "crash" : "current"));
+	json_object_object_add(top, "lines", lines);
+	print_json(stdout, top);
+}
+
+static int print_lines_json(int fd, enum hv_log_which which)
+{
 	uint64_t position = 0;
 	size_t used = 0;
 	char *text = NULL;
@@ -93,12 +106,26 @@ static int print_lines_json(int fd, enum hv_log_which which)
 		used += (size_t)bytes;
 	} while (bytes > 0);
 	text[used] = '\0';
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-		json_object_array_add(lines, json_object_new_string(line));
-	json_object_object_add(top, "log",
-			       json_object_new_string(which == HV_LOG_CRASH ? "crash" : "current"));
-	json_object_object_add(top, "lines", lines);
-	print_json(stdout, top);
+	print_json_lines(text, which);
+	free(text);
+	return EXIT_OK;
+}
+
+/* Without the hypervisor the record may still be in memory. */
+static int print_left_record(bool json)
+{
+	const char *record = crash_in_memory();
+	char *text = record ? strdup(record) : NULL;
+
+	if (!text)
+		return fail(
+			EXIT_FAILED,
+			"no crash record was found in memory: there was no crash, the machine "
+			"was off in between, or this Linux was not started by the rescue entry");
+	if (json)
+		print_json_lines(text, HV_LOG_CRASH);
+	else
+		fputs(text, stdout);
 	free(text);
 	return EXIT_OK;
 }
@@ -139,6 +166,8 @@ int log_main(int argc, char **argv)
 		return fail(EXIT_USAGE, "log takes no argument '%s'", argv[optind]);
 	if (follow && (json || which == HV_LOG_CRASH))
 		return fail(EXIT_USAGE, "--follow goes neither with --json nor with --crash");
+	if (which == HV_LOG_CRASH && !hypervisor_present())
+		return print_left_record(json);
 	fd = hypervisor_open(&code);
 	if (fd < 0)
 		return code;
