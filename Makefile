@@ -18,7 +18,7 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hornero
 
 all: ## the boot image and everything on it
 
-include $(wildcard vmm/build.mk boot/build.mk boot/iso.mk control-domain/build.mk tests/build.mk)
+include $(wildcard vmm/build.mk boot/build.mk boot/iso.mk boot/release.mk control-domain/build.mk tests/build.mk)
 
 clean: ## remove what was built (not the cache)
 	rm -rf $(BUILD)

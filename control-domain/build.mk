@@ -14,7 +14,9 @@ KHEADERS := $(KERNEL)/headers
 CD := $(BUILD)/control-domain
 OPENNTPD := $(CACHE)/openntpd
 CD_FILES := /usr/bin/dropbear=/usr/sbin/dropbear /usr/bin/dropbearkey=/usr/bin/dropbearkey \
-	/usr/lib/sftp-server=/usr/lib/openssh/sftp-server /usr/bin/ntpd=$(OPENNTPD)/usr/sbin/ntpd
+	/usr/lib/sftp-server=/usr/lib/openssh/sftp-server /usr/bin/ntpd=$(OPENNTPD)/usr/sbin/ntpd \
+	/usr/bin/sfdisk=/usr/sbin/sfdisk /usr/bin/partx=/usr/bin/partx \
+	/usr/bin/resize2fs=/usr/sbin/resize2fs /usr/bin/flock=/usr/bin/flock
 CD_MODULES := $(CD)/hornero.ko
 
 include $(sort $(wildcard control-domain/*/build.mk))
@@ -44,7 +46,7 @@ MKINITRAMFS := control-domain/image/mkinitramfs
 MKINITRAMFS_SYSTEM := $(MKINITRAMFS) --kernel $(KERNEL) --root control-domain/image/root \
 	$(addprefix --add ,$(CD_FILES)) $(addprefix --extra-module ,$(CD_MODULES)) \
 	--modules control-domain/image/modules.test
-INITRAMFS_PARTS := $(KERNEL)/vmlinuz $(MKINITRAMFS) $(wildcard control-domain/image/modules.*) \
+INITRAMFS_PARTS := $(KERNEL)/vmlinuz $(MKINITRAMFS) control-domain/build.mk $(wildcard control-domain/image/modules.*) \
 	$(shell find control-domain/image/root -type f) $(call sources,$(CD_FILES)) $(CD_MODULES)
 
 $(CD)/initramfs: $(INITRAMFS_PARTS)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""The disk image for sticks (boot/mkdisk): both firmwares boot it, what is on its data partition
+survives, and a hypervisor that does not come up leads to the rescue system."""
+
+import json
+import pathlib
+import re
+import socket
+import subprocess
+
+import pytest
+
+from bench import medium
+from bench.machine import DEFAULTS, READY
+from bench.medium import BUILD, TOP
+from test_crash import SELFTEST_CALL, SELFTESTS
+
+TCG = {"emulator": "qemu-tcg", "keep_disk": True}
+ESP = 4096 * 512
+HALTED = r"The machine is halted\."
+
+
+def make_disk(folder, *options, initramfs=DEFAULTS["initramfs"], hypervisor=DEFAULTS["hypervisor"]):
+    image = folder / "disk.img"
+    linux = (TOP / "boot/control-domain.cmdline").read_text().split() + ["cryptomgr.notests"]
+    subprocess.run([TOP / "boot/mkdisk", "--output", image, "--hypervisor", hypervisor,
+                    "--kernel", DEFAULTS["kernel"], "--initramfs", initramfs, "--timeout", "0",
+                    "--linux-cmdline", " ".join(linux),
+                    "--keys", medium.ssh_key().with_suffix(".pub"), *options],
+                   check=True, timeout=120)
+    return image
+
+
+def tries(image):
+    """The boot counter on the image."""
+    env = subprocess.run(["mtype", "-i", f"{image}@@{ESP}", "::/boot/grub/grubenv"], check=True,
+                         capture_output=True, timeout=60).stdout
+    assert len(env) == 1024
+    found = re.search(rb"^hornero_tries=(.*)$", env, re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
+def set_tries(image, number):
+    env = f"# GRUB Environment Block\nhornero_tries={number}\n".ljust(1024, "#")
+    subprocess.run(["mcopy", "-o", "-i", f"{image}@@{ESP}", "-", "::/boot/grub/grubenv"],
+                   input=env.encode(), check=True, timeout=60)
+
+
+def reset(machine):
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str((machine.folder / "qmp.sock").relative_to(pathlib.Path.cwd())))
+        talk = line.makefile("rw")
+        for command in ("qmp_capabilities", "system_reset"):
+            talk.readline()
+            talk.write(json.dumps({"execute": command}) + "\n")
+            talk.flush()
+        while "return" not in json.loads(talk.readline()):
+            pass
+
+
+def said(machine):
+    return len(machine.serial().replace("\r", ""))
+
+
+def told(machine, command):
+    run = machine.ssh(command)
+    assert run.returncode == 0, f"`{command}` said: {run.stdout}{run.stderr}"
+    return run.stdout
+
+
+def test_image_is_reproducible_and_has_its_files(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, second = make_disk(tmp_path / "a"), make_disk(tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes()
+    names = subprocess.run(["mdir", "-b", "-/", "-i", f"{first}@@{ESP}", "::"], check=True,
+                           capture_output=True, text=True, timeout=60).stdout.splitlines()
+    assert {"::/settings.conf", "::/authorized_keys", "::/EFI/BOOT/BOOTX64.EFI",
+            "::/boot/hornero.elf", "::/boot/grub/grubenv"} <= set(names)
+    subprocess.run(["sfdisk", "--verify", "-q", first], check=True, timeout=60)
+
+
+def test_settings_that_come_with_the_image_are_valid(tmp_path):
+    """As they are, and with every example switched on."""
+    text = (TOP / "boot/settings.conf").read_text()
+    examples = re.sub(r"(?m)^#(?=[a-z_]+ = )", "", text)
+    examples = examples.replace("$6$...", "$6$salt$" + "x" * 86)
+    assert examples != text
+    for content in (text, examples):
+        (tmp_path / "settings.conf").write_text(content)
+        subprocess.run([BUILD / "control-domain/hornero/hornero", "settings",
+                        tmp_path / "settings.conf"], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("firmware,before", [
+    ("bios", 2), ("uefi", 2), pytest.param("bios", 0, marks=pytest.mark.full)])
+def test_three_starts_in_vain_lead_to_the_rescue_system(machine, tmp_path, firmware, before):
+    """On a processor without VT-x each start is in vain."""
+    image = make_disk(tmp_path)
+    set_tries(image, before)
+    started = machine(disk=[str(image)], firmware=firmware, **TCG)
+    seen = 0
+    for number in range(before + 1, 4):
+        started.wait(HALTED, 300, start=seen)
+        seen = said(started)
+        assert tries(image) == number
+        reset(started)
+    started.wait("this is the rescue system", 240, start=seen)
+    started.wait(r"no crash record was found in memory", 60, start=seen)
+    started.wait(READY, 120, start=seen)
+    assert "hornero.rescue" in told(started, "cat /proc/cmdline").split()
+    started.ssh("poweroff")
+    started.wait_exit(120)
+    assert tries(image) == 0
+
+
+SETTINGS = "host_name = nest-7\ncontrol_mem = 384M\n"
+
+
+def test_what_is_on_the_stick_survives(machine, tmp_path):
+    """Enlarged before its first boot, as on a larger stick; written with an editor's DOS line ends."""
+    (tmp_path / "settings.conf").write_bytes(SETTINGS.replace("\n", "\r\n").encode())
+    image = make_disk(tmp_path, "--settings", tmp_path / "settings.conf",
+                      initramfs=BUILD / "control-domain/initramfs-vm")
+    with open(image, "r+b") as file:
+        file.truncate(1 << 30)
+    started = machine(disk=[str(image)], keep_disk=True, emulator="bochs", limit=1800)
+    key = started.wait(READY, 400).group(1)
+    assert told(started, "hostname") == "nest-7\n"
+    info = json.loads(told(started, "hornero info --json"))
+    assert info["command_line"] == "control_mem=384M"
+    kilobytes = int(told(started, "df -k /var/lib/hornero | tail -n 1").split()[1])
+    assert kilobytes > 700 << 10
+    told(started, "vm create survivor --image demo --disk 16M")
+    told(started, "echo password_hash = '$6$salt$" + "x" * 86 + "' >>/var/lib/hornero/settings.conf")
+    seen = said(started)
+    started.ssh("reboot")
+    assert started.wait(READY, 400, start=seen).group(1) == key
+    assert told(started, "hostname") == "nest-7\n"
+    assert "survivor" in told(started, "vm list")
+    told(started, "test -s /var/lib/hornero/vms/survivor/disk0.raw")
+    assert "$6$salt$" in told(started, "cat /etc/shadow")
+    started.ssh("poweroff")
+    started.wait_exit(120)
+    assert tries(image) == 0
+    subprocess.run(["sfdisk", "--verify", "-q", image], check=True, timeout=60)
+
+
+@pytest.mark.full
+def test_rescue_system_shows_the_last_crash(machine, tmp_path):
+    """The record lies in memory over the warm reset; Linux alone finds it there."""
+    made = (tmp_path / "initramfs")
+    base = pathlib.Path(DEFAULTS["initramfs"]).read_bytes()
+    made.write_bytes(base + bytes(-len(base) % 4) + medium.cpio(
+        {"root/prod.ko": (BUILD / "tests/prod.ko").read_bytes()}))
+    image = make_disk(tmp_path, "--hypervisor-cmdline", "panic=1", initramfs=made,
+                      hypervisor=BUILD / "test/hornero.elf")
+    started = machine(disk=[str(image)], keep_disk=True, emulator="bochs", cpus=2, limit=1800)
+    started.wait(READY, 400)
+    told(started, "mount -t vfat /dev/sda2 /mnt && sed -i s/hornero_tries=./hornero_tries=3/ "
+                  "/mnt/boot/grub/grubenv && grep hornero_tries=3 /mnt/boot/grub/grubenv && umount /mnt")
+    seen = said(started)
+    with subprocess.Popen([*started.ssh_command(),
+                           f"insmod /root/prod.ko; echo vmcall {SELFTEST_CALL} {SELFTESTS['PANIC']} >/proc/prod"],
+                          stdin=subprocess.DEVNULL) as caller:  # it gets no answer
+        try:
+            started.wait(r"=== end of the crash record", 120, start=seen)
+        finally:
+            caller.kill()
+    seen = said(started)
+    started.wait("The hypervisor's last crash", 400, start=seen)
+    started.wait("self-test: this crash was ordered", 60, start=seen)
+    started.wait(READY, 400, start=seen)
+    assert "self-test: this crash was ordered" in told(started, "cat /var/lib/hornero/last-crash.txt")
