@@ -43,6 +43,7 @@ int log_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int report_main(int argc, char **argv);
+int boot_main(int argc, char **argv);
 int settings_main(int argc, char **argv);
 
 /** Lay out @info for people. */

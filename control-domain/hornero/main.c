@@ -27,6 +27,7 @@ static const struct command {
 	{"report", report_main, "one archive for a bug report"},
 	{"present", present_main, "says by its exit code whether there is a hypervisor (0 or 3)"},
 	{"settings", settings_main, "check a settings.conf"},
+	{"boot", boot_main, "what an installed Debian starts next: with the hypervisor or without"},
 };
 
 static int usage(FILE *out, int code)
