@@ -69,6 +69,16 @@ class TestOnHornero:
                           "/kvm/kvm-check; code=$?; wait; exit $code", timeout=400)
         assert_all_pass(run)
 
+    def test_refused_entry_is_explained(self, control):
+        """The hypervisor logs the VMCS raw; the rule that it breaks is found by `hornero log`."""
+        run = control.ssh("/kvm/kvm-check refused")
+        assert check_results(run) == {"refused entry": True}, run.stdout
+        log = control.ssh("hornero log").stdout.splitlines()
+        why, = [line for line in log if line.startswith("the VM entry was refused for")]
+        assert re.match(r".*GUEST_TR_ACCESS = 0x[0-9a-f]*1: a busy TSS, not of 16 bits", why)
+        assert why in json.loads(control.ssh("hornero log --json").stdout)["lines"]
+        assert "'hornero log' names the VMCS field" in control.ssh("dmesg").stdout
+
     def test_kernel_has_no_complaint(self, control):
         log = control.ssh("dmesg").stdout
         assert not re.search(r"BUG:|cut here|Call Trace|hornero:.*(leaked|not given back|owe)", log)

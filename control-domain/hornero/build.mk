@@ -3,7 +3,8 @@
 
 HORNERO_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -Ivmm -Iarch
 HORNERO_SOURCES := $(addprefix control-domain/hornero/,main.c hypervisor.c info.c log.c crash.c stats.c \
-	check.c check_facts.c check_judge.c report.c boot.c settings.c settings_parse.c)
+	check.c check_facts.c check_judge.c report.c boot.c settings.c settings_parse.c \
+	vmcs_explain.c entry_check.c entry_check_guest.c)
 # what the hypervisor itself judges by
 HORNERO_SHARED := arch/x86/vmx/caps.c vmm/split.c
 HORNERO_OBJECTS := $(HORNERO_SOURCES:control-domain/hornero/%.c=$(CD)/hornero/%.o) \

@@ -29,33 +29,12 @@ static bool read_msr(int fd, uint32_t number, uint64_t *value)
 }
 
 /* 0 where the processor has no such MSR, as the hypervisor's own reader has it. */
-static uint64_t msr(int fd, uint32_t number)
+static uint64_t msr(void *fd, uint32_t number)
 {
 	uint64_t value = 0;
 
-	read_msr(fd, number, &value);
+	read_msr(*(int *)fd, number, &value);
 	return value;
-}
-
-static void read_controls(int fd, struct vmx_caps *c)
-{
-	bool exact = c->basic & VMX_BASIC_TRUE_CONTROLS;
-
-	c->pin = vmx_controls_of(
-		msr(fd, exact ? MSR_IA32_VMX_TRUE_PINBASED : MSR_IA32_VMX_PINBASED));
-	c->cpu = vmx_controls_of(
-		msr(fd, exact ? MSR_IA32_VMX_TRUE_PROCBASED : MSR_IA32_VMX_PROCBASED));
-	c->exit = vmx_controls_of(msr(fd, exact ? MSR_IA32_VMX_TRUE_EXIT : MSR_IA32_VMX_EXIT));
-	c->entry = vmx_controls_of(msr(fd, exact ? MSR_IA32_VMX_TRUE_ENTRY : MSR_IA32_VMX_ENTRY));
-	c->misc = msr(fd, MSR_IA32_VMX_MISC);
-	c->cr0_fixed0 = msr(fd, MSR_IA32_VMX_CR0_FIXED0);
-	c->cr0_fixed1 = msr(fd, MSR_IA32_VMX_CR0_FIXED1);
-	c->cr4_fixed0 = msr(fd, MSR_IA32_VMX_CR4_FIXED0);
-	c->cr4_fixed1 = msr(fd, MSR_IA32_VMX_CR4_FIXED1);
-	if (c->cpu.may & CPU_SECONDARY)
-		c->cpu2 = vmx_controls_of(msr(fd, MSR_IA32_VMX_PROCBASED2));
-	if (c->cpu2.may & (CPU2_EPT | CPU2_VPID))
-		c->ept_vpid = msr(fd, MSR_IA32_VMX_EPT_VPID);
 }
 
 /* One processor, which must be the one that we run on. */
@@ -78,13 +57,13 @@ static int read_caps(unsigned int cpu, struct vmx_caps *c)
 				    ? ": only root may look into the processor; try sudo"
 			    : errno == ENOENT ? ": load the module with 'modprobe msr'"
 					      : "");
-	c->feature_control = msr(fd, MSR_IA32_FEATURE_CONTROL);
+	c->feature_control = msr(&fd, MSR_IA32_FEATURE_CONTROL);
 	if (!read_msr(fd, MSR_IA32_VMX_BASIC, &c->basic)) {
 		close(fd);
 		return fail(-1, "%s: the VMX capability registers cannot be read: %s", path,
 			    strerror(errno));
 	}
-	read_controls(fd, c);
+	vmx_caps_read(c, msr, &fd);
 	close(fd);
 	return 0;
 }

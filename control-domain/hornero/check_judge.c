@@ -120,11 +120,10 @@ static void judge_options(const struct check_facts *f, struct list *list)
 	char text[160];
 
 	for (int i = 0; i < VMX_OPTIONS; i++) {
-		bool needed = vmx_option_required((enum vmx_option)i);
+		bool needed = vmx_options[i].required;
 		bool good = name_cpus(f, has_option, i, text, sizeof(text));
 
-		add(list, vmx_option_title((enum vmx_option)i),
-		    needed ? CHECK_NEEDED : CHECK_OPTIONAL, good,
+		add(list, vmx_options[i].title, needed ? CHECK_NEEDED : CHECK_OPTIONAL, good,
 		    needed ? "None: this processor is too old, or the hypervisor around it hides it."
 			   : "None needed: Hornero takes another way, which costs some speed.",
 		    "%s", text);

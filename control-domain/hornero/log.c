@@ -3,7 +3,7 @@
  * hornero log: the hypervisor's log ring, or what the last crash left; the latter also where only
  * Linux runs, in the rescue system. The hypervisor cannot wake
  * us, so following asks again four times a second; the log is written rarely and reading it is
- * cheap.
+ * cheap. Where the log holds a refused VMCS, the broken rule is put behind it (vmcs_explain.h).
  */
 #include <errno.h>
 #include <getopt.h>
@@ -16,6 +16,7 @@
 
 #include "crash.h"
 #include "hornero.h"
+#include "vmcs_explain.h"
 #include "vmm/abi/hypercall.h"
 #include "vmm/abi/ioctl.h"
 
@@ -46,10 +47,37 @@ static int failed(enum hv_log_which which)
 	return fail(EXIT_FAILED, "%s: reading the log: %s", HORNERO_DEVICE, strerror(errno));
 }
 
+/* Give each line of @text (whole lines; it is cut up) to @put, and behind a dump what it means. */
+static void put_lines(char *text, void (*put)(void *ctx, const char *line), void *ctx)
+{
+	static struct vmcs_record record;
+	char why[200];
+
+	while (text && *text) {
+		char *line = strsep(&text, "\n");
+
+		put(ctx, line);
+		if (vmcs_explain_line(&record, line, why, sizeof(why)))
+			put(ctx, why);
+	}
+}
+
+static void put_text(void *ctx, const char *line)
+{
+	(void)ctx;
+	puts(line);
+}
+
+static void put_json(void *lines, const char *line)
+{
+	if (*line)
+		json_object_array_add(lines, json_object_new_string(line));
+}
+
 static int print_text(int fd, enum hv_log_which which, bool follow)
 {
 	static const struct timespec pause = {.tv_nsec = 250 * 1000 * 1000};
-	static char buffer[CHUNK_BYTES];
+	static char buffer[CHUNK_BYTES + 1];
 	uint64_t position = 0;
 	bool any = false;
 
@@ -59,7 +87,9 @@ static int print_text(int fd, enum hv_log_which which, bool follow)
 		if (bytes < 0)
 			return failed(which);
 		any |= bytes > 0;
-		if (bytes > 0 && fwrite(buffer, 1, (size_t)bytes, stdout) != (size_t)bytes)
+		buffer[bytes] = '\0';
+		put_lines(buffer, put_text, NULL);
+		if (ferror(stdout))
 			return fail(EXIT_FAILED, "standard output: %s", strerror(errno));
 		if (bytes > 0)
 			continue;
@@ -79,8 +109,7 @@ static void print_json_lines(char *text, enum hv_log_which which)
 	struct json_object *top = json_object_new_object();
 	struct json_object *lines = json_object_new_array();
 
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-		json_object_array_add(lines, json_object_new_string(line));
+	put_lines(text, put_json, lines);
 	json_object_object_add(top, "log",
 			       json_object_new_string(which == HV_LOG_CRASH ? "crash" : "current"));
 	json_object_object_add(top, "lines", lines);
@@ -125,7 +154,7 @@ static int print_left_record(bool json)
 	if (json)
 		print_json_lines(text, HV_LOG_CRASH);
 	else
-		fputs(text, stdout);
+		put_lines(text, put_text, NULL);
 	free(text);
 	return EXIT_OK;
 }

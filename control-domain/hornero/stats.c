@@ -16,9 +16,34 @@
 #include "hornero.h"
 #include "vmm/abi/ioctl.h"
 
+/* Those that the hypervisor never asks for. */
+#define OTHER_EXITS(X)                                                                             \
+	X(5, IO_SMI)                                                                               \
+	X(6, OTHER_SMI)                                                                            \
+	X(14, INVLPG)                                                                              \
+	X(16, RDTSC)                                                                               \
+	X(17, RSM)                                                                                 \
+	X(46, GDTR_IDTR)                                                                           \
+	X(47, LDTR_TR)                                                                             \
+	X(49, EPT_MISCONFIGURATION)                                                                \
+	X(51, RDTSCP)                                                                              \
+	X(57, RDRAND)                                                                              \
+	X(58, INVPCID)                                                                             \
+	X(61, RDSEED)                                                                              \
+	X(62, PML_FULL)                                                                            \
+	X(63, XSAVES)                                                                              \
+	X(64, XRSTORS)                                                                             \
+	X(67, UMWAIT)                                                                              \
+	X(68, TPAUSE)                                                                              \
+	X(69, LOADIWKEY)                                                                           \
+	X(72, ENQCMD_PASID)                                                                        \
+	X(73, ENQCMDS_PASID)                                                                       \
+	X(74, BUS_LOCK)                                                                            \
+	X(75, NOTIFY)
+
 static const char *const exit_names[HV_EXIT_REASONS] = {
 #define X(number, name) [number] = #name,
-	VMX_EXIT_LIST(X)
+	VMX_EXIT_LIST(X) OTHER_EXITS(X)
 #undef X
 };
 

@@ -24,7 +24,7 @@ TEST(each_option_can_be_taken_away_alone)
 		char list[64];
 		size_t length;
 
-		snprintf(list, sizeof(list), "-%s", vmx_option_name((enum vmx_option)i));
+		snprintf(list, sizeof(list), "-%s", vmx_options[i].name);
 		CHECK(vmx_caps_has(&c, (enum vmx_option)i));
 		CHECK(!vmx_caps_apply(&c, list, &length));
 		CHECK(!vmx_caps_has(&c, (enum vmx_option)i));
@@ -37,11 +37,9 @@ TEST(each_option_can_be_taken_away_alone)
 
 			if (j != i && !dependent && !vmx_caps_has(&c, (enum vmx_option)j))
 				test_fail(__FILE__, __LINE__, "-%s takes %s away too",
-					  vmx_option_name((enum vmx_option)i),
-					  vmx_option_name((enum vmx_option)j));
+					  vmx_options[i].name, vmx_options[j].name);
 		}
-		CHECK_EQ(vmx_caps_missing(&c),
-			 vmx_option_required((enum vmx_option)i) ? i : VMX_OPTIONS);
+		CHECK_EQ(vmx_caps_missing(&c), vmx_options[i].required ? i : VMX_OPTIONS);
 	}
 }
 
@@ -74,13 +72,34 @@ TEST(the_intersection_counts_differences)
 	CHECK_EQ(vmx_caps_intersect(&a, &b), 0);
 }
 
-TEST(control_words)
+static uint64_t made_up_msr(void *ctx, uint32_t msr)
 {
-	struct vmx_controls c = vmx_controls_of(UINT64_C(0x0000003f00000016));
-	uint32_t lost;
+	CHECK(msr >= MSR_IA32_VMX_BASIC && msr <= MSR_IA32_VMX_LAST);
+	if (msr == MSR_IA32_VMX_BASIC)
+		return *(uint64_t *)ctx;
+	return (uint64_t)(msr | 0xff000000) << 32 | msr;
+}
 
-	CHECK_EQ(vmx_controls_adjust(c, 0x09, &lost), 0x1f);
-	CHECK_EQ(lost, 0);
-	CHECK_EQ(vmx_controls_adjust(c, 0x49, &lost), 0x1f);
-	CHECK_EQ(lost, 0x40);
+TEST(control_words_come_from_the_true_registers_where_there_are_any)
+{
+	uint64_t basic = 1;
+	struct vmx_caps c = {0};
+
+	vmx_caps_read(&c, made_up_msr, &basic);
+	CHECK_EQ(c.pin.must, 0x481);
+	CHECK_EQ(c.pin.may, 0xff000481);
+	CHECK_EQ(c.cpu.must, 0x482);
+	CHECK_EQ(c.exit.must, 0x483);
+	CHECK_EQ(c.entry.must, 0x484);
+	CHECK_EQ(c.cpu2.must, 0x48b);
+	basic = VMX_BASIC_TRUE_CONTROLS;
+	vmx_caps_read(&c, made_up_msr, &basic);
+	CHECK_EQ(c.pin.must, 0x48d);
+	CHECK_EQ(c.cpu.must, 0x48e);
+	CHECK_EQ(c.exit.must, 0x48f);
+	CHECK_EQ(c.entry.must, 0x490);
+	CHECK_EQ(c.cpu2.must, 0x48b);
+	CHECK_EQ((uint32_t)c.misc, 0x485);
+	CHECK_EQ((uint32_t)c.cr4_fixed1, 0x489);
+	CHECK_EQ((uint32_t)c.ept_vpid, 0x48c);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// sources: arch/x86/vmx/entry_check.c arch/x86/vmx/entry_check_guest.c
+// sources: control-domain/hornero/entry_check.c control-domain/hornero/entry_check_guest.c
 /*
  * The software run of the VM-entry checks: three good VMCSs (64-bit, real mode, virtual-8086 mode),
  * and for each rule at least one change that breaks it. The last test reads the sources and fails
@@ -8,7 +8,7 @@
  */
 #include "test.h"
 
-#include <x86/vmx/entry_check_internal.h>
+#include "control-domain/hornero/entry_check_internal.h"
 
 static const struct vmx_caps full_caps = {
 	.misc = 4u << 16 | MISC_ACTIVITY_HLT | MISC_ACTIVITY_HLT << 1 | MISC_ACTIVITY_WAIT_FOR_SIPI,
@@ -696,8 +696,8 @@ TEST(what_the_processor_has_decides)
 /* Every sentence in the sources has a vector above, so that none is there untested. */
 TEST(no_rule_without_a_vector)
 {
-	static const char *sources[] = {"arch/x86/vmx/entry_check.c",
-					"arch/x86/vmx/entry_check_guest.c"};
+	static const char *sources[] = {"control-domain/hornero/entry_check.c",
+					"control-domain/hornero/entry_check_guest.c"};
 	static char text[65536];
 	unsigned int rules = 0;
 

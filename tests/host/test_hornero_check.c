@@ -114,10 +114,10 @@ TEST(every_vtx_feature_counts_as_the_hypervisor_counts_it)
 			vmx_caps_remove(&caps[i], (enum vmx_option)option);
 		for (int other = 0; other < VMX_OPTIONS; other++)
 			required |= !vmx_caps_has(&caps[0], (enum vmx_option)other) &&
-				    vmx_option_required((enum vmx_option)other);
+				    vmx_options[other].required;
 		CHECK_EQ(judge(&f), required ? CHECK_UNUSABLE : CHECK_LIMITS);
-		CHECK(!finding(vmx_option_title((enum vmx_option)option))->good);
-		CHECK(!strcmp(finding(vmx_option_title((enum vmx_option)option))->found, "no"));
+		CHECK(!finding(vmx_options[option].title)->good);
+		CHECK(!strcmp(finding(vmx_options[option].title)->found, "no"));
 	}
 }
 

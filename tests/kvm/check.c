@@ -396,6 +396,20 @@ static void check_killed(void)
 	client_destroy(&c);
 }
 
+/* A task register that no processor with VT-x enters with. Linux's KVM need not refuse it. */
+static void check_refused(void)
+{
+	struct kvm_sregs sregs;
+	struct client c;
+
+	client_create(&c, 1, guest_idle);
+	must(ioctl(c.vcpu[0], KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
+	sregs.tr.type = 1;
+	must(ioctl(c.vcpu[0], KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
+	expect_exit(&c, client_run(&c, 0), KVM_EXIT_FAIL_ENTRY, "refused entry");
+	client_destroy(&c);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -408,6 +422,7 @@ static const struct {
 	{"shutdown", check_shutdown}, {"deadline", check_deadline},
 	{"smp", check_smp},	      {"state", check_state},
 	{"msrs", check_msr_list},     {"killed", check_killed},
+
 };
 
 static bool wanted(int count, char **names, const char *name)
@@ -430,6 +445,8 @@ int main(int argc, char **argv)
 		printf("-- %s\n", checks[i].name);
 		checks[i].run();
 	}
+	if (argc > 1 && wanted(argc - 1, argv + 1, "refused"))
+		check_refused(); /* by name only */
 	printf("%u ok, %u failed\n", passed, failed);
 	return failed || !passed;
 }

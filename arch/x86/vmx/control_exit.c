@@ -223,23 +223,14 @@ void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs)
 		cpu->nmi_in_root = 1;
 }
 
-static void emit_to_log(const char *line)
-{
-	log_err("%s", line);
-}
-
 void vmx_entry_failed(struct cpu *cpu)
 {
-	char why[160];
-
 	if (cpu->vmx->vcpu) {
 		vcpu_entry_failed(cpu->vmx);
 		return;
 	}
-	vmcs_dump(emit_to_log);
-	vmcs_explain(why, sizeof(why));
-	panic("VM entry of the control domain failed (VM-instruction error %u, exit reason %#x): %s",
-	      vmread(VMCS_INSTRUCTION_ERROR), vmread(VMCS_EXIT_REASON), why);
+	vmcs_dump();
+	panic("VM entry of the control domain refused: 'hornero log --crash' names the VMCS field");
 }
 
 void exit_ring_dump(const struct vmx_cpu *v, void (*emit)(const char *line))

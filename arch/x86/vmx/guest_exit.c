@@ -529,9 +529,7 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 
 void vcpu_entry_failed(struct vmx_cpu *v)
 {
-	struct vcpu *vcpu = v->vcpu;
-	char why[160];
-
-	vmcs_explain(why, sizeof(why));
-	stop(v, vcpu, HV_VCPU_EXIT_FAIL_ENTRY, why);
+	vmcs_dump();
+	stop(v, v->vcpu, HV_VCPU_EXIT_FAIL_ENTRY,
+	     "VM entry refused: 'hornero log' names the VMCS field");
 }

@@ -17,22 +17,17 @@
 #define RFLAGS_ONE     2
 #define XCR0_AVX512    UINT64_C(0xe0)
 
-/* X(member of struct hv_sregs, VMCS name) */
-#define SEGMENTS(X)                                                                                \
-	X(cs, CS) X(ds, DS) X(es, ES) X(fs, FS) X(gs, GS) X(ss, SS) X(tr, TR) X(ldt, LDTR)
+/* As struct hv_sregs has them, from `cs` on. */
+static const enum vmcs_segment segments[] = {SEG_CS, SEG_DS, SEG_ES, SEG_FS,
+					     SEG_GS, SEG_SS, SEG_TR, SEG_LDTR};
 
 static void get_sregs(struct vcpu *vcpu)
 {
 	struct hv_sregs *s = &vcpu->page->sregs;
 	uint64_t mask0 = vmread(VMCS_CR0_MASK), mask4 = vmread(VMCS_CR4_MASK);
 
-#define X(member, name)                                                                            \
-	s->member.base = vmread(VMCS_GUEST_##name##_BASE);                                         \
-	s->member.limit = vmread(VMCS_GUEST_##name##_LIMIT);                                       \
-	s->member.access = vmread(VMCS_GUEST_##name##_ACCESS);                                     \
-	s->member.selector = vmread(VMCS_GUEST_##name##_SELECTOR);
-	SEGMENTS(X)
-#undef X
+	for (unsigned int i = 0; i < ARRAY_SIZE(segments); i++)
+		vmcs_get_segment(segments[i], &(&s->cs)[i]);
 	s->gdt.base = vmread(VMCS_GUEST_GDTR_BASE);
 	s->gdt.limit = vmread(VMCS_GUEST_GDTR_LIMIT);
 	s->idt.base = vmread(VMCS_GUEST_IDTR_BASE);
@@ -59,13 +54,11 @@ static int set_sregs(struct vcpu *vcpu)
 		return -HV_ERR_INVAL;
 	guest_apic_mode(vcpu);
 	vlapic_set_tpr(&vcpu->lapic, (uint8_t)(s.cr8 << 4));
-#define X(member, name)                                                                            \
-	vmwrite(VMCS_GUEST_##name##_BASE, s.member.base);                                          \
-	vmwrite(VMCS_GUEST_##name##_LIMIT, s.member.limit);                                        \
-	vmwrite(VMCS_GUEST_##name##_ACCESS, s.member.access);                                      \
-	vmwrite(VMCS_GUEST_##name##_SELECTOR, s.member.selector);
-	SEGMENTS(X)
-#undef X
+	for (unsigned int i = 0; i < ARRAY_SIZE(segments); i++) {
+		const struct hv_segment *g = &(&s.cs)[i];
+
+		vmcs_set_segment(segments[i], g->selector, g->base, g->limit, g->access);
+	}
 	vmwrite(VMCS_GUEST_GDTR_BASE, s.gdt.base);
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, s.gdt.limit);
 	vmwrite(VMCS_GUEST_IDTR_BASE, s.idt.base);

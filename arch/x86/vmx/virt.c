@@ -65,7 +65,7 @@ static void refuse_missing(const struct vmx_caps *c, unsigned int cpu)
 	missing = vmx_caps_missing(c);
 	if (missing != VMX_OPTIONS)
 		machine_refuse(
-			vmx_option_title(missing),
+			vmx_options[missing].title,
 			"Found: CPU %u has VT-x without it (secondary controls %#x, EPT/VPID %#lx).\n"
 			"Hornero needs an Intel CPU of the Westmere generation (2010) or later.",
 			cpu, c->cpu2.may, c->ept_vpid);
@@ -119,13 +119,13 @@ static void intersect_caps(void)
 			if (vmx_caps_has(c, (enum vmx_option)o) !=
 			    vmx_caps_has(&vmx_caps, (enum vmx_option)o))
 				log_warn("CPU %u differs from the others in %s: not used", i,
-					 vmx_option_title((enum vmx_option)o));
+					 vmx_options[o].title);
 		vmx_caps_intersect(&vmx_caps, c);
 	}
 	apply_cpu_features(&vmx_caps, "cpu_features");
 	refuse_missing(&vmx_caps, 0);
 	for (unsigned int o = 0; o < VMX_OPTIONS; o++)
-		log_dbg("%s: %s", vmx_option_title((enum vmx_option)o),
+		log_dbg("%s: %s", vmx_options[o].title,
 			vmx_caps_has(&vmx_caps, (enum vmx_option)o) ? "yes" : "no");
 }
 
@@ -335,27 +335,11 @@ uint64_t virt_control_started(void)
 
 uint64_t virt_features(void)
 {
-	static const struct {
-		enum vmx_option opt;
-		enum hv_feature feature;
-	} map[] = {
-		{VMX_OPT_EPT_1G, HV_FEATURE_EPT_1G},
-		{VMX_OPT_VPID, HV_FEATURE_VPID},
-		{VMX_OPT_EPT_AD, HV_FEATURE_EPT_AD},
-		{VMX_OPT_WAIT_FOR_SIPI, HV_FEATURE_WAIT_FOR_SIPI},
-		{VMX_OPT_PREEMPTION_TIMER, HV_FEATURE_PREEMPTION_TIMER},
-		{VMX_OPT_APIC_REGISTERS, HV_FEATURE_APIC_REGISTERS},
-		{VMX_OPT_VIRTUAL_INTERRUPTS, HV_FEATURE_VIRTUAL_INTERRUPTS},
-		{VMX_OPT_X2APIC_MODE, HV_FEATURE_X2APIC_MODE},
-		{VMX_OPT_XSAVES, HV_FEATURE_XSAVES},
-		{VMX_OPT_INVEPT_SINGLE, HV_FEATURE_INVEPT_SINGLE},
-		{VMX_OPT_INVVPID_SINGLE, HV_FEATURE_INVVPID_SINGLE},
-	};
 	uint64_t f = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
-		if (vmx_caps_has(&vmx_caps, map[i].opt))
-			f |= BIT64(map[i].feature);
+	for (unsigned int o = 0; o < VMX_OPTIONS_SHOWN; o++)
+		if (vmx_caps_has(&vmx_caps, (enum vmx_option)o))
+			f |= BIT64(o);
 	if (cpuid_has_leaf(0x80000007) && (cpuid(0x80000007, 0).edx & BIT64(8)))
 		f |= BIT64(HV_FEATURE_INVARIANT_TSC);
 	if (vmx_caps.cpu.may & CPU_TSC_OFFSETTING)

@@ -10,73 +10,76 @@
  */
 #pragma once
 
-#include <panic.h>
+#include <abi/vcpu.h>
 #include <types.h>
 #include <x86/vmx/vmcs_fields.h>
 
+/* `value` only carries the type. */
 typedef struct {
 	uint32_t encoding;
+	uint16_t value[0];
 } vmcs16_t;
 typedef struct {
 	uint32_t encoding;
+	uint32_t value[0];
 } vmcs32_t;
 typedef struct {
 	uint32_t encoding;
-} vmcs64_t;
-typedef struct {
-	uint32_t encoding;
-} vmcsn_t;
+	uint64_t value[0];
+} vmcs64_t, vmcsn_t;
+
+enum { VMCS_WIDTH_16, VMCS_WIDTH_64, VMCS_WIDTH_32, VMCS_WIDTH_n };
 
 /* Encoding: bits 14:13 width, 11:10 group, 0 access to the high half. */
-#define VMCS_WIDTH_OF(encoding) (((encoding) >> 13) & 3)
-
-#define X(name, encoding)                                                                          \
-	static const vmcs16_t VMCS_##name = {encoding};                                            \
-	static_assert(VMCS_WIDTH_OF(encoding) == 0 && !((encoding)&1),                             \
-		      #name " is not 16 bits wide");
-VMCS_FIELDS_16(X)
-#undef X
-#define X(name, encoding)                                                                          \
-	static const vmcs64_t VMCS_##name = {encoding};                                            \
-	static_assert(VMCS_WIDTH_OF(encoding) == 1 && !((encoding)&1),                             \
-		      #name " is not 64 bits wide");
-VMCS_FIELDS_64(X)
-#undef X
-#define X(name, encoding)                                                                          \
-	static const vmcs32_t VMCS_##name = {encoding};                                            \
-	static_assert(VMCS_WIDTH_OF(encoding) == 2 && !((encoding)&1),                             \
-		      #name " is not 32 bits wide");
-VMCS_FIELDS_32(X)
-#undef X
-#define X(name, encoding)                                                                          \
-	static const vmcsn_t VMCS_##name = {encoding};                                             \
-	static_assert(VMCS_WIDTH_OF(encoding) == 3 && !((encoding)&1),                             \
-		      #name " is not natural-width");
-VMCS_FIELDS_NATURAL(X)
+#define X(width, name, code)                                                                       \
+	static const vmcs##width##_t VMCS_##name = {.encoding = code};                             \
+	static_assert(((code) >> 13) == VMCS_WIDTH_##width && !((code)&1),                         \
+		      #name " has another width");
+VMCS_FIELDS(X)
 #undef X
 
 /** Report a VMREAD or VMWRITE that failed. Does not return. */
-void vmcs_access_failed(uint32_t encoding, bool write) __noreturn;
+void vmcs_access_failed(uint32_t encoding) __noreturn;
 
-/** Name of the field with @encoding, "?" if unknown. Any context. */
-const char *vmcs_field_name(uint32_t encoding);
+/** Log the current VMCS, raw, as VM entry has refused it: `hornero log` names the fields and the
+ * rule that is broken. Context: after a failed entry. */
+void vmcs_dump(void);
 
-/** Why the current VMCS is refused at VM entry: the first of the SDM's checks that fails, in a
- * sentence in
- * @text. Context: after a failed entry. */
-void vmcs_explain(char *text, size_t bytes);
+/** A guest segment register's four fields. */
+void vmcs_get_segment(enum vmcs_segment s, struct hv_segment *to);
+void vmcs_set_segment(enum vmcs_segment s, uint16_t selector, uint64_t base, uint32_t limit,
+		      uint32_t access);
 
-/** Log every field of the current VMCS. Context: crash path, or a VM that ends. */
-void vmcs_dump(void (*emit)(const char *line));
+/** ES, SS, DS, FS and GS: alike, base 0. */
+void vmcs_set_data_segments(uint16_t selector, uint32_t limit, uint32_t access);
+
+/** MSRs as after reset. */
+void vmcs_set_msrs(void);
+
+/** Registers as after INIT, which reset shares (SDM 3A "Processor State After Reset"): all that is
+ * the same in the control domain and in guests, except for MSRs. */
+void vmcs_set_init_state(void);
+
+/** CS:RIP of a processor in that state that receives a SIPI. */
+void vmcs_set_sipi(uint8_t vector);
+
+/** False if the processor has no such field. */
+static inline bool vmcs_try_read(uint32_t encoding, uint64_t *value)
+{
+	bool failed;
+
+	__asm__ volatile("vmread %2, %0"
+			 : "=r"(*value), "=@ccbe"(failed)
+			 : "r"((uint64_t)encoding));
+	return !failed;
+}
 
 static inline uint64_t vmcs_read_raw(uint32_t encoding)
 {
 	uint64_t value;
-	bool failed;
 
-	__asm__ volatile("vmread %2, %0" : "=r"(value), "=@ccbe"(failed) : "r"((uint64_t)encoding));
-	if (unlikely(failed))
-		vmcs_access_failed(encoding, false);
+	if (unlikely(!vmcs_try_read(encoding, &value)))
+		vmcs_access_failed(encoding);
 	return value;
 }
 
@@ -88,45 +91,12 @@ static inline void vmcs_write_raw(uint32_t encoding, uint64_t value)
 			 : "=@ccbe"(failed)
 			 : "rm"(value), "r"((uint64_t)encoding));
 	if (unlikely(failed))
-		vmcs_access_failed(encoding, true);
+		vmcs_access_failed(encoding);
 }
 
-static inline uint16_t vmread_16(vmcs16_t f)
-{
-	return (uint16_t)vmcs_read_raw(f.encoding);
-}
-static inline uint32_t vmread_32(vmcs32_t f)
-{
-	return (uint32_t)vmcs_read_raw(f.encoding);
-}
-static inline uint64_t vmread_64(vmcs64_t f)
-{
-	return vmcs_read_raw(f.encoding);
-}
-static inline uint64_t vmread_n(vmcsn_t f)
-{
-	return vmcs_read_raw(f.encoding);
-}
-static inline void vmwrite_16(vmcs16_t f, uint16_t v)
-{
-	vmcs_write_raw(f.encoding, v);
-}
-static inline void vmwrite_32(vmcs32_t f, uint32_t v)
-{
-	vmcs_write_raw(f.encoding, v);
-}
-static inline void vmwrite_64(vmcs64_t f, uint64_t v)
-{
-	vmcs_write_raw(f.encoding, v);
-}
-static inline void vmwrite_n(vmcsn_t f, uint64_t v)
-{
-	vmcs_write_raw(f.encoding, v);
-}
-
-/* clang-format off */
-#define vmread(f)                                                                                  \
-	_Generic((f), vmcs16_t: vmread_16, vmcs32_t: vmread_32, vmcs64_t: vmread_64, vmcsn_t: vmread_n)(f)
+#define vmread(f) ((__typeof__((f).value[0]))vmcs_read_raw((f).encoding))
 #define vmwrite(f, v)                                                                              \
-	_Generic((f), vmcs16_t: vmwrite_16, vmcs32_t: vmwrite_32, vmcs64_t: vmwrite_64, vmcsn_t: vmwrite_n)(f, v)
-/* clang-format on */
+	do {                                                                                       \
+		__typeof__((f).value[0]) vmwrite_value = (v);                                      \
+		vmcs_write_raw((f).encoding, vmwrite_value);                                       \
+	} while (0)

@@ -9,15 +9,26 @@
 #include <string.h>
 
 #include <log.h>
+#include <panic.h>
 #include <x86/asm.h>
+#include <x86/gdt.h>
+#include <x86/layout.h>
 #include <x86/mem.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
-#define MSR_SYSENTER_CS 0x174u
 #define CPUID_1_ECX_VMX BIT64(5)
 
 struct vmx_caps vmx_caps;
+
+static uint64_t read_msr(void *ctx, uint32_t msr)
+{
+	uint64_t value;
+
+	(void)ctx;
+	rdmsr_safe(msr, &value);
+	return value;
+}
 
 void vmx_read_caps(struct vmx_caps *c)
 {
@@ -25,28 +36,8 @@ void vmx_read_caps(struct vmx_caps *c)
 	c->vmx = cpuid(1, 0).ecx & CPUID_1_ECX_VMX;
 	if (!c->vmx)
 		return;
-	rdmsr_safe(MSR_IA32_FEATURE_CONTROL, &c->feature_control);
-	c->basic = rdmsr(MSR_IA32_VMX_BASIC);
-
-	bool true_controls = c->basic & VMX_BASIC_TRUE_CONTROLS;
-
-	c->pin = vmx_controls_of(
-		rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PINBASED : MSR_IA32_VMX_PINBASED));
-	c->cpu = vmx_controls_of(
-		rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PROCBASED : MSR_IA32_VMX_PROCBASED));
-	c->exit =
-		vmx_controls_of(rdmsr(true_controls ? MSR_IA32_VMX_TRUE_EXIT : MSR_IA32_VMX_EXIT));
-	c->entry = vmx_controls_of(
-		rdmsr(true_controls ? MSR_IA32_VMX_TRUE_ENTRY : MSR_IA32_VMX_ENTRY));
-	c->misc = rdmsr(MSR_IA32_VMX_MISC);
-	c->cr0_fixed0 = rdmsr(MSR_IA32_VMX_CR0_FIXED0);
-	c->cr0_fixed1 = rdmsr(MSR_IA32_VMX_CR0_FIXED1);
-	c->cr4_fixed0 = rdmsr(MSR_IA32_VMX_CR4_FIXED0);
-	c->cr4_fixed1 = rdmsr(MSR_IA32_VMX_CR4_FIXED1);
-	if (c->cpu.may & CPU_SECONDARY)
-		c->cpu2 = vmx_controls_of(rdmsr(MSR_IA32_VMX_PROCBASED2));
-	if (c->cpu2.may & (CPU2_EPT | CPU2_VPID))
-		c->ept_vpid = rdmsr(MSR_IA32_VMX_EPT_VPID);
+	c->feature_control = read_msr(NULL, MSR_IA32_FEATURE_CONTROL);
+	vmx_caps_read(c, read_msr, NULL);
 }
 
 bool vmx_unlock(struct vmx_caps *c)
@@ -81,14 +72,6 @@ int vmx_on(struct vmx_cpu *v)
 	}
 	vmx_flush_all();
 	return 0;
-}
-
-void vmx_off(void)
-{
-	if (read_cr4() & CR4_VMXE) {
-		__asm__ volatile("1: vmxoff\n2:\n" EX_TABLE("1b", "2b")::: "cc", "memory");
-		write_cr4(read_cr4() & ~CR4_VMXE);
-	}
 }
 
 void vmx_clear(const void *vmcs)
@@ -158,46 +141,22 @@ void vmx_flush_ept(uint64_t eptp)
 		invept(INVEPT_ALL, 0);
 }
 
-struct __packed table_register {
-	uint16_t limit;
-	uint64_t base;
-};
-
-/* Base of the TSS, out of the 16-byte descriptor that TR selects. */
-static uint64_t tss_base(const struct table_register *gdt, uint16_t selector)
-{
-	const uint32_t *d = (const uint32_t *)(gdt->base + (selector & ~7u));
-
-	return field_get(d[0], 31, 16) | field_get(d[1], 7, 0) << 16 |
-	       field_get(d[1], 31, 24) << 24 | (uint64_t)d[2] << 32;
-}
-
 void vmx_write_host_state(struct cpu *cpu)
 {
-	struct table_register gdt, idt;
-	uint16_t cs, ss, tr;
-
-	__asm__ volatile("sgdt %0" : "=m"(gdt));
-	__asm__ volatile("sidt %0" : "=m"(idt));
-	__asm__ volatile("mov %%cs, %0" : "=r"(cs));
-	__asm__ volatile("mov %%ss, %0" : "=r"(ss));
-	__asm__ volatile("str %0" : "=r"(tr));
-
 	vmwrite(VMCS_HOST_CR0, read_cr0());
 	vmwrite(VMCS_HOST_CR3, read_cr3());
 	vmwrite(VMCS_HOST_CR4, read_cr4());
-	vmwrite(VMCS_HOST_CS_SELECTOR, cs & 0xfff8);
-	vmwrite(VMCS_HOST_SS_SELECTOR, ss & 0xfff8);
-	vmwrite(VMCS_HOST_DS_SELECTOR, 0);
-	vmwrite(VMCS_HOST_ES_SELECTOR, 0);
-	vmwrite(VMCS_HOST_FS_SELECTOR, 0);
-	vmwrite(VMCS_HOST_GS_SELECTOR, 0);
-	vmwrite(VMCS_HOST_TR_SELECTOR, tr);
+	for (enum vmcs_segment s = SEG_ES; s <= SEG_GS; s++)
+		vmcs_write_raw(VMCS_HOST_ES_SELECTOR.encoding + 2 * (uint32_t)s,
+			       s == SEG_CS   ? SEL_CODE
+			       : s == SEG_SS ? SEL_DATA
+					     : 0);
+	vmwrite(VMCS_HOST_TR_SELECTOR, SEL_TSS);
 	vmwrite(VMCS_HOST_FS_BASE, 0);
 	vmwrite(VMCS_HOST_GS_BASE, (uint64_t)cpu);
-	vmwrite(VMCS_HOST_TR_BASE, tss_base(&gdt, tr));
-	vmwrite(VMCS_HOST_GDTR_BASE, gdt.base);
-	vmwrite(VMCS_HOST_IDTR_BASE, idt.base);
+	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)&cpu->tables->tss);
+	vmwrite(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->tables->gdt);
+	vmwrite(VMCS_HOST_IDTR_BASE, (uint64_t)idt);
 	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
 	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
@@ -211,20 +170,50 @@ void vmx_write_host_state(struct cpu *cpu)
 
 static uint32_t adjust(const char *word, struct vmx_controls c, uint32_t want)
 {
-	uint32_t lost, value = vmx_controls_adjust(c, want, &lost);
-
-	if (lost)
-		panic("VMX %s controls %#x are not available", word, lost);
-	return value;
+	if (want & ~c.may)
+		panic("VMX %s controls %#x are not available", word, want & ~c.may);
+	return want | c.must;
 }
 
-void vmx_write_controls(uint32_t pin, uint32_t cpu, uint32_t cpu2, uint32_t exit, uint32_t entry)
+void vmx_init_vmcs(void *vmcs, const struct vmcs_setup *s)
 {
-	vmwrite(VMCS_PIN_CONTROLS, adjust("pin-based", vmx_caps.pin, pin));
-	vmwrite(VMCS_CPU_CONTROLS, adjust("processor-based", vmx_caps.cpu, cpu));
+	uint32_t perf = vmx_caps_has(&vmx_caps, VMX_OPT_PERF_GLOBAL_CTRL) ? ~0u : 0;
+	uint32_t exit = EXIT_HOST_64 | EXIT_SAVE_DEBUG | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
+			EXIT_SAVE_EFER | EXIT_LOAD_EFER | (perf & EXIT_LOAD_PERF_GLOBAL_CTRL) |
+			(perf & vmx_caps.exit.may & EXIT_SAVE_PERF_GLOBAL_CTRL);
+	uint32_t cpu2 = CPU2_EPT | CPU2_UNRESTRICTED_GUEST | s->cpu2;
+
+	cpu2 |= vmx_caps.cpu2.may & (CPU2_RDTSCP | CPU2_INVPCID | CPU2_XSAVES | CPU2_USER_WAIT);
+	if (vmx_caps_has(&vmx_caps, VMX_OPT_VPID))
+		cpu2 |= CPU2_VPID;
+	vmx_region_init(vmcs);
+	vmx_clear(vmcs);
+	vmx_load(vmcs);
+	vmwrite(VMCS_PIN_CONTROLS, adjust("pin-based", vmx_caps.pin, s->pin));
+	vmwrite(VMCS_CPU_CONTROLS,
+		adjust("processor-based", vmx_caps.cpu, s->cpu | CPU_MSR_BITMAPS | CPU_SECONDARY));
 	vmwrite(VMCS_CPU2_CONTROLS, adjust("secondary", vmx_caps.cpu2, cpu2));
 	vmwrite(VMCS_EXIT_CONTROLS, adjust("VM-exit", vmx_caps.exit, exit));
-	vmwrite(VMCS_ENTRY_CONTROLS, adjust("VM-entry", vmx_caps.entry, entry));
+	vmwrite(VMCS_ENTRY_CONTROLS, adjust("VM-entry", vmx_caps.entry,
+					    ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER |
+						    (perf & ENTRY_LOAD_PERF_GLOBAL_CTRL)));
+	vmwrite(VMCS_EXCEPTION_BITMAP, s->exceptions);
+	vmwrite(VMCS_PAGE_FAULT_MASK, 0);
+	vmwrite(VMCS_PAGE_FAULT_MATCH, 0);
+	vmwrite(VMCS_CR3_TARGET_COUNT, 0);
+	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_GUEST_VMCS_LINK, ~UINT64_C(0));
+	vmwrite(VMCS_EPT_POINTER, s->eptp);
+	vmwrite(VMCS_CR0_MASK, s->cr0_mask);
+	vmwrite(VMCS_CR4_MASK, CR4_VMXE);
+	if (cpu2 & CPU2_VPID)
+		vmwrite(VMCS_VPID, s->vpid);
+	if (cpu2 & CPU2_XSAVES)
+		vmwrite(VMCS_XSS_EXITING_BITMAP, s->xss_exiting);
+	vmcs_set_msrs();
+	vmcs_set_init_state();
 }
 
 void vmx_skip_instruction(void)

@@ -71,9 +71,6 @@ bool vmx_unlock(struct vmx_caps *caps);
 /** Enter VMX operation on this CPU. -HV_ERR_HARDWARE if the CPU refuses. */
 int vmx_on(struct vmx_cpu *v) __must_use;
 
-/** Leave VMX operation (before a reset). Safe when it is off. */
-void vmx_off(void);
-
 /** Prepare @page as a VMCS region. */
 void vmx_region_init(void *page);
 
@@ -88,9 +85,17 @@ void vmx_flush_ept(uint64_t eptp);
 /** Write the host-state fields of the current VMCS for this CPU. */
 void vmx_write_host_state(struct cpu *cpu);
 
-/** Control words for the current VMCS, adjusted; panics when a *needed* bit is missing (caps were
- * checked). */
-void vmx_write_controls(uint32_t pin, uint32_t cpu, uint32_t cpu2, uint32_t exit, uint32_t entry);
+/** What differs between the VMCS of the control domain and one of a guest. */
+struct vmcs_setup {
+	uint32_t pin, cpu, cpu2; /* besides what both have */
+	uint32_t exceptions;
+	uint64_t eptp, cr0_mask, xss_exiting;
+	uint16_t vpid;
+};
+
+/** Make @vmcs (a page) current and write all that does not depend on the CPU it will run on;
+ * registers as after reset. Panics when a control is missing (capabilities were checked). */
+void vmx_init_vmcs(void *vmcs, const struct vmcs_setup *s);
 
 /** Step RIP over the instruction that exited, and end its interrupt shadow. */
 void vmx_skip_instruction(void);

@@ -13,23 +13,18 @@
 #define FEATURE_CONTROL_LOCKED	 BIT64(0)
 #define FEATURE_CONTROL_VMX	 BIT64(2) /* VMX outside SMX */
 
-#define MSR_IA32_VMX_BASIC	    0x480
-#define MSR_IA32_VMX_PINBASED	    0x481
-#define MSR_IA32_VMX_PROCBASED	    0x482
-#define MSR_IA32_VMX_EXIT	    0x483
-#define MSR_IA32_VMX_ENTRY	    0x484
-#define MSR_IA32_VMX_MISC	    0x485
-#define MSR_IA32_VMX_CR0_FIXED0	    0x486
-#define MSR_IA32_VMX_CR0_FIXED1	    0x487
-#define MSR_IA32_VMX_CR4_FIXED0	    0x488
-#define MSR_IA32_VMX_CR4_FIXED1	    0x489
-#define MSR_IA32_VMX_PROCBASED2	    0x48b
-#define MSR_IA32_VMX_EPT_VPID	    0x48c
-#define MSR_IA32_VMX_TRUE_PINBASED  0x48d
-#define MSR_IA32_VMX_TRUE_PROCBASED 0x48e
-#define MSR_IA32_VMX_TRUE_EXIT	    0x48f
-#define MSR_IA32_VMX_TRUE_ENTRY	    0x490
-#define MSR_IA32_VMX_LAST	    0x493
+#define MSR_IA32_VMX_BASIC 0x480
+/* The processor-based, exit and entry controls follow, with the true ones too. */
+#define MSR_IA32_VMX_PINBASED	   0x481
+#define MSR_IA32_VMX_MISC	   0x485
+#define MSR_IA32_VMX_CR0_FIXED0	   0x486
+#define MSR_IA32_VMX_CR0_FIXED1	   0x487
+#define MSR_IA32_VMX_CR4_FIXED0	   0x488
+#define MSR_IA32_VMX_CR4_FIXED1	   0x489
+#define MSR_IA32_VMX_PROCBASED2	   0x48b
+#define MSR_IA32_VMX_EPT_VPID	   0x48c
+#define MSR_IA32_VMX_TRUE_PINBASED 0x48d
+#define MSR_IA32_VMX_LAST	   0x493
 
 #define VMX_BASIC_TRUE_CONTROLS BIT64(55)
 
@@ -38,7 +33,6 @@
 #define MISC_ACTIVITY_WAIT_FOR_SIPI BIT64(8)
 
 #define EPT_CAP_4_LEVELS	BIT64(6)
-#define EPT_CAP_UC		BIT64(8)
 #define EPT_CAP_WB		BIT64(14)
 #define EPT_CAP_2M		BIT64(16)
 #define EPT_CAP_1G		BIT64(17)
@@ -54,16 +48,12 @@
 #define PIN_NMI_EXITING		       (1u << 3)
 #define PIN_VIRTUAL_NMIS	       (1u << 5)
 #define PIN_PREEMPTION_TIMER	       (1u << 6)
-#define PIN_POSTED_INTERRUPTS	       (1u << 7)
 
 #define CPU_INTERRUPT_WINDOW  (1u << 2)
 #define CPU_TSC_OFFSETTING    (1u << 3)
 #define CPU_HLT_EXITING	      (1u << 7)
-#define CPU_INVLPG_EXITING    (1u << 9)
 #define CPU_MWAIT_EXITING     (1u << 10)
 #define CPU_RDPMC_EXITING     (1u << 11)
-#define CPU_CR3_LOAD_EXITING  (1u << 15)
-#define CPU_CR3_STORE_EXITING (1u << 16)
 #define CPU_CR8_LOAD_EXITING  (1u << 19)
 #define CPU_CR8_STORE_EXITING (1u << 20)
 #define CPU_TPR_SHADOW	      (1u << 21)
@@ -74,7 +64,6 @@
 #define CPU_MONITOR_TRAP      (1u << 27)
 #define CPU_MSR_BITMAPS	      (1u << 28)
 #define CPU_MONITOR_EXITING   (1u << 29)
-#define CPU_PAUSE_EXITING     (1u << 30)
 #define CPU_SECONDARY	      (1u << 31)
 
 #define CPU2_APIC_ACCESSES	(1u << 0)
@@ -95,12 +84,10 @@
 #define EXIT_SAVE_DEBUG		   (1u << 2)
 #define EXIT_HOST_64		   (1u << 9)
 #define EXIT_LOAD_PERF_GLOBAL_CTRL (1u << 12)
-#define EXIT_ACK_INTERRUPT	   (1u << 15)
 #define EXIT_SAVE_PAT		   (1u << 18)
 #define EXIT_LOAD_PAT		   (1u << 19)
 #define EXIT_SAVE_EFER		   (1u << 20)
 #define EXIT_LOAD_EFER		   (1u << 21)
-#define EXIT_SAVE_PREEMPTION_TIMER (1u << 22)
 #define EXIT_SAVE_PERF_GLOBAL_CTRL (1u << 30)
 
 #define ENTRY_LOAD_DEBUG	    (1u << 2)
@@ -109,15 +96,13 @@
 #define ENTRY_LOAD_PAT		    (1u << 14)
 #define ENTRY_LOAD_EFER		    (1u << 15)
 
-/* X(number, NAME) */
+/* Those that our controls can make happen. X(number, NAME) */
 #define VMX_EXIT_LIST(X)                                                                           \
 	X(0, EXCEPTION_NMI)                                                                        \
 	X(1, EXTERNAL_INTERRUPT)                                                                   \
 	X(2, TRIPLE_FAULT)                                                                         \
 	X(3, INIT)                                                                                 \
 	X(4, SIPI)                                                                                 \
-	X(5, IO_SMI)                                                                               \
-	X(6, OTHER_SMI)                                                                            \
 	X(7, INTERRUPT_WINDOW)                                                                     \
 	X(8, NMI_WINDOW)                                                                           \
 	X(9, TASK_SWITCH)                                                                          \
@@ -125,10 +110,7 @@
 	X(11, GETSEC)                                                                              \
 	X(12, HLT)                                                                                 \
 	X(13, INVD)                                                                                \
-	X(14, INVLPG)                                                                              \
 	X(15, RDPMC)                                                                               \
-	X(16, RDTSC)                                                                               \
-	X(17, RSM)                                                                                 \
 	X(18, VMCALL)                                                                              \
 	X(19, VMCLEAR)                                                                             \
 	X(20, VMLAUNCH)                                                                            \
@@ -154,33 +136,16 @@
 	X(43, TPR_BELOW_THRESHOLD)                                                                 \
 	X(44, APIC_ACCESS)                                                                         \
 	X(45, VIRTUALIZED_EOI)                                                                     \
-	X(46, GDTR_IDTR)                                                                           \
-	X(47, LDTR_TR)                                                                             \
 	X(48, EPT_VIOLATION)                                                                       \
-	X(49, EPT_MISCONFIGURATION)                                                                \
 	X(50, INVEPT)                                                                              \
-	X(51, RDTSCP)                                                                              \
 	X(52, PREEMPTION_TIMER)                                                                    \
 	X(53, INVVPID)                                                                             \
 	X(54, WBINVD)                                                                              \
 	X(55, XSETBV)                                                                              \
 	X(56, APIC_WRITE)                                                                          \
-	X(57, RDRAND)                                                                              \
-	X(58, INVPCID)                                                                             \
 	X(59, VMFUNC)                                                                              \
 	X(60, ENCLS)                                                                               \
-	X(61, RDSEED)                                                                              \
-	X(62, PML_FULL)                                                                            \
-	X(63, XSAVES)                                                                              \
-	X(64, XRSTORS)                                                                             \
 	X(65, PCONFIG)                                                                             \
-	X(67, UMWAIT)                                                                              \
-	X(68, TPAUSE)                                                                              \
-	X(69, LOADIWKEY)                                                                           \
-	X(72, ENQCMD_PASID)                                                                        \
-	X(73, ENQCMDS_PASID)                                                                       \
-	X(74, BUS_LOCK)                                                                            \
-	X(75, NOTIFY)                                                                              \
 	X(76, SEAMCALL)                                                                            \
 	X(77, TDCALL)
 
@@ -211,9 +176,6 @@ enum vmx_exit {
 #define INTERRUPTIBILITY_NMI	(1u << 3)
 
 #define ACTIVITY_ACTIVE	       0u
-#define ACTIVITY_HLT	       1u
-#define ACTIVITY_SHUTDOWN      2u
 #define ACTIVITY_WAIT_FOR_SIPI 3u
 
-#define ACCESS_UNUSABLE (1u << 16)
-#define ACCESS_CODE_64	(1u << 13)
+#define ACCESS_CODE_64 (1u << 13)

@@ -2,7 +2,7 @@
 /*
  * VM-entry checks on controls and host state (see entry_check.h), in the SDM's order.
  */
-#include <x86/vmx/entry_check_internal.h>
+#include "entry_check_internal.h"
 
 #define ENTRY_SMM	 (3u << 10) /* entry to SMM, deactivate dual-monitor treatment */
 #define EVENT_RESERVED	 0x7ffff000u

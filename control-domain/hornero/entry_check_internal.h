@@ -8,15 +8,18 @@
  */
 #pragma once
 
-#include <x86/vmx/entry_check.h>
-#include <x86/vmx/vmcs_fields.h>
 #include <x86/vmx/vmx_bits.h>
 
-enum field {
-#define X(name, encoding) FIELD_##name = encoding,
-	VMCS_FIELDS_16(X) VMCS_FIELDS_64(X) VMCS_FIELDS_32(X) VMCS_FIELDS_NATURAL(X)
-#undef X
-};
+#include "entry_check.h"
+#include "vmcs_names.h"
+
+#define EPT_CAP_UC		   BIT64(8)
+#define PIN_POSTED_INTERRUPTS	   (1u << 7)
+#define EXIT_ACK_INTERRUPT	   (1u << 15)
+#define EXIT_SAVE_PREEMPTION_TIMER (1u << 22)
+#define ACTIVITY_HLT		   1u
+#define ACTIVITY_SHUTDOWN	   2u
+#define ACCESS_UNUSABLE		   (1u << 16)
 
 /** The controls, read once; `cpu2` is 0 without secondary controls. */
 struct check {

@@ -4,7 +4,7 @@
  * its order: control registers and MSRs, segments, descriptor tables, RIP and RFLAGS, non-register
  * state, PDPTEs.
  */
-#include <x86/vmx/entry_check_internal.h>
+#include "entry_check_internal.h"
 
 #define RFLAGS_TF	  BIT64(8)
 #define RFLAGS_IF	  BIT64(9)

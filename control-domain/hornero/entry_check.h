@@ -4,7 +4,8 @@
  *
  * The processor answers a bad VMCS with a number that says no more than "controls", "host state" or
  * "guest state". entry_check() goes through the rules in the processor's order and names the first
- * that does not hold, with the field to look at. It only ever explains; nothing trusts its verdict.
+ * that does not hold, with the field to look at. It only ever explains, and so runs here and not
+ * in the hypervisor, which merely hands over the VMCS (vmcs_explain.h).
  *
  * Pure: fields come through a callback, which is asked only for fields that exist under the
  * controls that are set. Not covered, since it would need memory or is never used here: MSR-load
@@ -25,7 +26,7 @@ struct entry_env {
 };
 
 struct entry_failure {
-	uint32_t field;	  /* VMCS encoding; vmcs_field_name() names it */
+	uint32_t field;	  /* VMCS encoding */
 	const char *rule; /* what should hold, one sentence */
 };
 
