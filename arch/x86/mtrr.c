@@ -9,22 +9,20 @@
 #define DEF_TYPE_ENABLE BIT64(11)
 #define MASK_VALID	BIT64(11)
 #define FIXED_END	MIB
+#define FIRST_FIXED	0x250u
+#define DEF_TYPE_BITS	UINT64_C(0xcff)
+
+static bool type_valid(uint64_t type)
+{
+	return type <= MEMORY_WB && type != 2 && type != 3;
+}
 
 /** Bits @shift.. of a register hold a type; a reserved one is as good as uncacheable. */
 static enum memory_type type_of(uint64_t reg, unsigned int shift)
 {
-	switch (reg >> shift & 0xff) {
-	case MEMORY_WC:
-		return MEMORY_WC;
-	case MEMORY_WT:
-		return MEMORY_WT;
-	case MEMORY_WP:
-		return MEMORY_WP;
-	case MEMORY_WB:
-		return MEMORY_WB;
-	default:
-		return MEMORY_UC;
-	}
+	uint64_t type = reg >> shift & 0xff;
+
+	return type_valid(type) ? (enum memory_type)type : MEMORY_UC;
 }
 
 /** Below 1 MiB: 8 ranges of 64 KiB in one register, 16 of 16 KiB in two, 64 of 4 KiB in eight. */
@@ -94,4 +92,32 @@ enum memory_type mtrr_type(const struct mtrr_map *m, uint64_t pa, uint64_t limit
 		*end = next;
 	*end = min_u64(*end, limit);
 	return type;
+}
+
+uint64_t *mtrr_register(struct mtrr_map *m, uint32_t msr)
+{
+	static const uint32_t fixed[MTRR_FIXED] = {FIRST_FIXED, 0x258, 0x259, 0x268, 0x269, 0x26a,
+						   0x26b,	0x26c, 0x26d, 0x26e, 0x26f};
+
+	if (msr == MSR_MTRR_DEF_TYPE)
+		return &m->def_type;
+	for (unsigned int i = 0; i < MTRR_FIXED; i++)
+		if (fixed[i] == msr)
+			return &m->fixed[i];
+	if (msr < 0x200 || msr >= 0x200 + 2 * m->variables)
+		return NULL;
+	return msr & 1 ? &m->mask[(msr - 0x200) / 2] : &m->base[(msr - 0x200) / 2];
+}
+
+bool mtrr_valid(const struct mtrr_map *m, uint32_t msr, uint64_t value)
+{
+	bool fixed = msr >= FIRST_FIXED && msr != MSR_MTRR_DEF_TYPE;
+	unsigned int types = fixed ? 8 : msr & 1 && msr < FIRST_FIXED ? 0 : 1;
+
+	if (msr == MSR_MTRR_DEF_TYPE ? value & ~DEF_TYPE_BITS : !fixed && value >> m->physical_bits)
+		return false;
+	for (unsigned int i = 0; i < types; i++)
+		if (!type_valid(value >> (8 * i) & 0xff))
+			return false;
+	return true;
 }

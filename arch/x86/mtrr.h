@@ -23,6 +23,8 @@ enum memory_type {
 	MEMORY_WB = 6,
 };
 
+#define MSR_MTRR_DEF_TYPE 0x2ffu
+
 #define MTRR_FIXED    11 /* registers 250h, 258h, 259h, 268h-26Fh, in this order */
 #define MTRR_VARIABLE 32 /* the architecture has room for 255; processors have 8 to 10 */
 
@@ -41,3 +43,9 @@ struct mtrr_map {
  * 3A "Memory Type Range Registers (MTRRs)", "MTRR Precedences".
  */
 enum memory_type mtrr_type(const struct mtrr_map *m, uint64_t pa, uint64_t limit, uint64_t *end);
+
+/** Where @m has the register @msr; NULL if that is no MTRR of it. */
+uint64_t *mtrr_register(struct mtrr_map *m, uint32_t msr);
+
+/** True if register @msr, which @m has, may be written with @value; else the processor faults. */
+bool mtrr_valid(const struct mtrr_map *m, uint32_t msr, uint64_t value);

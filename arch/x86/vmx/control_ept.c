@@ -16,12 +16,12 @@
 #include <x86/asm.h>
 #include <x86/mem.h>
 #include <tlb.h>
+#include <x86/virt.h>
 #include <x86/vmx/control_ept.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
 #define MSR_MTRRCAP	  0xfeu
-#define MSR_MTRR_DEF_TYPE 0x2ffu
 #define MTRR_DEF_ENABLE	  BIT64(11)
 #define RESERVE_PAGES	  96 /* each VM takes one to show its vCPU pages */
 #define LIMIT_WITHOUT_1G  (64 * GIB)
@@ -38,12 +38,9 @@ static hpa_t sink_page;
 static struct lock map_lock;
 static struct log_limit limit_touch;
 
-static const uint32_t fixed_msr[MTRR_FIXED] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
-					       0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
-
-/* Table pages: a list filled at boot. */
+/* Table pages: what the map takes at boot, and a list for later. */
 static void *free_pages;
-static unsigned int free_count;
+static bool booted;
 
 static void *page_alloc(void *ctx)
 {
@@ -51,9 +48,8 @@ static void *page_alloc(void *ctx)
 
 	(void)ctx;
 	if (!p)
-		return NULL;
+		return booted ? NULL : boot_alloc_pages(1);
 	free_pages = *(void **)p;
-	free_count--;
 	*(void **)p = NULL;
 	return p;
 }
@@ -63,7 +59,6 @@ static void page_free(void *p)
 	memset(p, 0, PAGE_SIZE);
 	*(void **)p = free_pages;
 	free_pages = p;
-	free_count++;
 }
 
 static hpa_t page_hpa(void *ctx, const void *page)
@@ -89,19 +84,15 @@ static unsigned int physical_bits(void)
 
 static void read_mtrrs(struct mtrr_map *m)
 {
-	uint64_t cap = 0;
+	uint64_t cap, *reg;
 
 	m->physical_bits = physical_bits();
 	if (!rdmsr_safe(MSR_MTRRCAP, &cap))
 		return;
-	m->def_type = rdmsr(MSR_MTRR_DEF_TYPE);
 	m->variables = (uint32_t)min_u64(cap & 0xff, MTRR_VARIABLE);
-	for (unsigned int i = 0; i < MTRR_FIXED; i++)
-		rdmsr_safe(fixed_msr[i], &m->fixed[i]);
-	for (unsigned int i = 0; i < m->variables; i++) {
-		m->base[i] = rdmsr(0x200 + 2 * i);
-		m->mask[i] = rdmsr(0x201 + 2 * i);
-	}
+	for (uint32_t msr = 0x200; msr <= MSR_MTRR_DEF_TYPE; msr++)
+		if ((reg = mtrr_register(m, msr)))
+			rdmsr_safe(msr, reg);
 }
 
 static uint64_t identity_limit(uint64_t ram_top)
@@ -128,16 +119,11 @@ uint64_t control_ept_heap_pages(uint64_t ram_top)
 void control_ept_init(const struct ept_hole *holes, unsigned int count, uint64_t ram_top)
 {
 	unsigned int largest = vmx_caps_has(&vmx_caps, VMX_OPT_EPT_1G) ? EPT_1G : EPT_2M;
-	struct ept probe = {.pages = &pages, .largest = largest};
-	uint64_t n;
 
 	read_mtrrs(&mtrr);
 	typed = mtrr;
 	limit = identity_limit(ram_top);
 	address_end = UINT64_C(1) << physical_bits();
-	n = ept_identity_pages(&probe, &mtrr, limit, holes, count) + 1 + RESERVE_PAGES;
-	while (n--)
-		page_free(boot_alloc_pages(1));
 	if (ept_init(&ept, &pages, largest) < 0 ||
 	    ept_identity(&ept, &mtrr, limit, holes, count) < 0)
 		panic("the control domain's memory map could not be built");
@@ -148,8 +134,10 @@ void control_ept_init(const struct ept_hole *holes, unsigned int count, uint64_t
 	sink_table = boot_alloc_pages(1);
 	for (unsigned int i = 0; i < 512; i++)
 		sink_table[i] = sink_page.v | WB_RWX;
-	log_dbg("EPT: %lu table pages, %lu GiB, %u in reserve", ept.tables, limit / GIB,
-		free_count);
+	booted = true;
+	for (unsigned int i = 0; i < RESERVE_PAGES; i++)
+		page_free(boot_alloc_pages(1));
+	log_dbg("EPT: %lu table pages, %lu GiB", ept.tables, limit / GIB);
 }
 
 uint64_t control_ept_pointer(void)
@@ -157,36 +145,13 @@ uint64_t control_ept_pointer(void)
 	return ept_pointer(&ept, false);
 }
 
-void control_ept_show_page(hpa_t page)
-{
-	struct ept_freed freed = {0};
-
-	if (ept_set(&ept, GPA(page.v), EPT_4K, page, EPT_R | EPT_W | EPT_TYPE(MEMORY_WB), &freed) <
-	    0)
-		panic("no table page to show %#lx", page.v);
-}
-
-/* The 2 MiB entry for @pa, whose tables exist. */
-static uint64_t *directory_entry(uint64_t pa)
-{
-	uint64_t *t = ept.root;
-
-	for (unsigned int level = 4; level > 2; level--) {
-		uint64_t e = t[(pa >> ept_shift(level)) & 511];
-
-		if (!(e & EPT_RWX) || (e & EPT_LARGE))
-			return NULL;
-		t = heap_ptr(HPA(e & EPT_ADDRESS));
-	}
-	return &t[(pa >> ept_shift(2)) & 511];
-}
-
 /* Drop the pointer to the sink table from a frame's entry. True if it was there. */
 static bool unsink(uint64_t pa)
 {
-	uint64_t *e = directory_entry(pa);
+	unsigned int level;
+	uint64_t *e = ept_entry(&ept, pa, EPT_2M, &level);
 
-	if (!e || (*e & EPT_ADDRESS) != hpa_of(sink_table).v)
+	if (level != EPT_2M || (*e & EPT_ADDRESS) != hpa_of(sink_table).v)
 		return false;
 	__atomic_store_n(e, 0, __ATOMIC_RELEASE);
 	return true;
@@ -207,7 +172,7 @@ static void collect_unlinked(void)
 		page_free(p);
 }
 
-void control_ept_show_frame(hpa_t frame)
+void virt_control_show(hpa_t frame)
 {
 	lock(&map_lock);
 	/* The pool's tables exist since boot, so this cannot run out of them. */
@@ -216,7 +181,7 @@ void control_ept_show_frame(hpa_t frame)
 	unlock(&map_lock);
 }
 
-void control_ept_hide_frame(hpa_t frame)
+void virt_control_hide(hpa_t frame)
 {
 	lock(&map_lock);
 	unsink(frame.v);
@@ -228,7 +193,7 @@ void control_ept_hide_frame(hpa_t frame)
 	unlock(&map_lock);
 }
 
-bool control_ept_unsink(hpa_t frame)
+bool virt_control_unsink(hpa_t frame)
 {
 	bool was;
 
@@ -238,7 +203,7 @@ bool control_ept_unsink(hpa_t frame)
 	return was;
 }
 
-int control_ept_show_in_frame(hpa_t page, unsigned int count)
+int control_ept_show_pages(hpa_t page, unsigned int count)
 {
 	int err = 0;
 
@@ -269,22 +234,19 @@ static bool extend(uint64_t pa)
 void control_ept_violation(struct vmx_cpu *v)
 {
 	uint64_t pa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
-	struct ept_freed none = {0};
-	struct ept_leaf leaf;
+	unsigned int level;
 	bool done = true;
+	uint64_t *e;
 
 	lock(&map_lock);
-	if (!ept_lookup(&ept, GPA(pa), &leaf)) {
-		uint64_t *e = directory_entry(pa);
-
-		if (pa >= limit) {
+	e = ept_entry(&ept, pa, EPT_4K, &level);
+	if (!(*e & EPT_RWX)) {
+		if (pa >= limit)
 			done = pa < address_end && extend(pa);
-		} else if (leaf.level == EPT_4K) {
-			done = ept_set(&ept, GPA(align_down(pa, PAGE_SIZE)), EPT_4K, sink_page,
-				       WB_RWX, &none) == 0;
-		} else if (e) {
+		else if (level == EPT_4K)
+			__atomic_store_n(e, sink_page.v | WB_RWX, __ATOMIC_RELEASE);
+		else if (level == EPT_2M)
 			__atomic_store_n(e, hpa_of(sink_table).v | EPT_RWX, __ATOMIC_RELEASE);
-		}
 	}
 	unlock(&map_lock);
 	if (pa < limit)
@@ -299,66 +261,24 @@ void control_ept_violation(struct vmx_cpu *v)
 
 bool control_mtrr_read(uint32_t msr, uint64_t *value)
 {
-	if (msr == MSR_MTRR_DEF_TYPE) {
-		*value = mtrr.def_type;
-		return true;
-	}
-	for (unsigned int i = 0; i < MTRR_FIXED; i++)
-		if (fixed_msr[i] == msr) {
-			*value = mtrr.fixed[i];
-			return true;
-		}
-	if (msr < 0x200 || msr >= 0x200 + 2 * mtrr.variables)
-		return false;
-	*value = msr & 1 ? mtrr.mask[(msr - 0x200) / 2] : mtrr.base[(msr - 0x200) / 2];
-	return true;
-}
+	const uint64_t *reg = mtrr_register(&mtrr, msr);
 
-static bool type_valid(uint64_t type)
-{
-	return type <= 6 && type != 2 && type != 3;
-}
-
-static bool mtrr_store(uint32_t msr, uint64_t value)
-{
-	uint64_t high = ~(address_end - 1);
-	bool ok = true;
-
-	if (msr == MSR_MTRR_DEF_TYPE) {
-		if ((value & ~UINT64_C(0xcff)) || !type_valid(value & 0xff))
-			return false;
-		mtrr.def_type = value;
-		return true;
-	}
-	for (unsigned int i = 0; i < MTRR_FIXED; i++) {
-		if (fixed_msr[i] != msr)
-			continue;
-		for (unsigned int b = 0; b < 64; b += 8)
-			ok = ok && type_valid((value >> b) & 0xff);
-		if (ok)
-			mtrr.fixed[i] = value;
-		return ok;
-	}
-	if (msr < 0x200 || msr >= 0x200 + 2 * mtrr.variables || (value & high))
-		return false;
-	if (msr & 1)
-		mtrr.mask[(msr - 0x200) / 2] = value;
-	else if (type_valid(value & 0xff))
-		mtrr.base[(msr - 0x200) / 2] = value;
-	else
-		return false;
-	return true;
+	if (reg)
+		*value = *reg;
+	return reg;
 }
 
 bool control_mtrr_write(uint32_t msr, uint64_t value)
 {
-	bool ok;
+	uint64_t *reg = mtrr_register(&mtrr, msr);
 
+	if (!reg || !mtrr_valid(&mtrr, msr, value))
+		return false;
 	lock(&map_lock);
-	ok = mtrr_store(msr, value);
+	*reg = value;
 	/* Linux switches MTRRs off, changes them, and switches them on: only the last is an order.
 	 */
-	if (ok && (mtrr.def_type & MTRR_DEF_ENABLE) && memcmp(&mtrr, &typed, sizeof(mtrr)) != 0) {
+	if ((mtrr.def_type & MTRR_DEF_ENABLE) && memcmp(&mtrr, &typed, sizeof(mtrr)) != 0) {
 		typed = mtrr;
 		if (ept_identity_retype(&ept, &typed, limit) < 0)
 			log_warn("MTRR change applied in part: no table pages left");
@@ -369,5 +289,5 @@ bool control_mtrr_write(uint32_t msr, uint64_t value)
 	unlock(&map_lock);
 	/* Every CPU writes its MTRRs in turn, and pays as it does. */
 	tlb_pay(this_cpu());
-	return ok;
+	return true;
 }

@@ -21,20 +21,11 @@ void control_ept_init(const struct ept_hole *holes, unsigned int count, uint64_t
 
 uint64_t control_ept_pointer(void);
 
-/** Make one page of ours readable and writable by the control domain. Context: boot. */
-void control_ept_show_page(hpa_t page);
+/** Let the control domain read and write pages of ours: at boot, or in a frame that is otherwise
+ * hidden (vCPU pages, under the pool's lock). -HV_ERR_NOMEM. */
+int control_ept_show_pages(hpa_t page, unsigned int pages) __must_use;
 
-/** Show or hide the 2 MiB frame at @frame. Hiding leaves a TLB debt. Context: pool lock. */
-void control_ept_show_frame(hpa_t frame);
-void control_ept_hide_frame(hpa_t frame);
-
-/** True if @frame led to the sink; it is absent now, which leaves a TLB debt. Context: pool lock.
- */
-bool control_ept_unsink(hpa_t frame);
-
-/** Show 4 KiB pages in a frame that is otherwise hidden (vCPU pages); -HV_ERR_NOMEM. Context: pool
- * lock. */
-int control_ept_show_in_frame(hpa_t page, unsigned int pages) __must_use;
+/* Pool frames: <x86/virt.h>, virt_control_*. */
 
 /** The MTRR @msr as the control domain sees it; false: there is no such register. */
 bool control_mtrr_read(uint32_t msr, uint64_t *value);

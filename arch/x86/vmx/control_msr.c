@@ -96,12 +96,6 @@ void *control_msr_bitmap(void)
 	return bitmap;
 }
 
-static bool is_mtrr(uint32_t msr)
-{
-	return (msr >= 0x200 && msr <= 0x21f) || msr == 0x250 || msr == 0x258 || msr == 0x259 ||
-	       (msr >= 0x268 && msr <= 0x26f) || msr == 0x2ff;
-}
-
 void control_rdmsr(struct vmx_cpu *v, struct hv_gprs *g)
 {
 	uint32_t msr = (uint32_t)g->rcx;
@@ -110,7 +104,7 @@ void control_rdmsr(struct vmx_cpu *v, struct hv_gprs *g)
 	(void)v;
 	if (msr == MSR_IA32_FEATURE_CONTROL) {
 		value = FEATURE_CONTROL_LOCKED;
-	} else if (!is_mtrr(msr) || !control_mtrr_read(msr, &value)) {
+	} else if (!control_mtrr_read(msr, &value)) {
 		vmx_inject_exception(VECTOR_GP, 0);
 		return;
 	}
@@ -132,8 +126,6 @@ static bool write_apic_base(uint64_t value)
 
 static bool write_msr(struct vmx_cpu *v, uint32_t msr, uint64_t value)
 {
-	if (is_mtrr(msr))
-		return control_mtrr_write(msr, value);
 	switch (msr) {
 	case MSR_TSC:
 	case MSR_TSC_ADJUST:
@@ -162,7 +154,9 @@ static bool write_msr(struct vmx_cpu *v, uint32_t msr, uint64_t value)
 		v->tsc_aux = value;
 		return true;
 	default:
-		if (msr < MSR_STAR || msr > MSR_FMASK || !wrmsr_safe(msr, value))
+		if (msr < MSR_STAR || msr > MSR_FMASK)
+			return control_mtrr_write(msr, value);
+		if (!wrmsr_safe(msr, value))
 			return false;
 		v->cached_msr[msr - MSR_STAR] = value;
 		return true;

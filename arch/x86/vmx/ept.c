@@ -2,9 +2,9 @@
 /*
  * The EPT builder (see ept.h).
  *
- * One walk, find(), serves everything: it ends at the entry that decides about an address, a leaf
- * or an absent one. What may fail (a split, a missing table) is always done first and changes no
- * translation; the stores that do change one come last and cannot fail.
+ * One walk, ept_entry(), serves everything: it ends at the entry that decides about an address, a
+ * leaf or an absent one. What may fail (a split, a missing table) is always done first and changes
+ * no translation; the stores that do change one come last and cannot fail.
  */
 #include <x86/vmx/ept.h>
 
@@ -46,10 +46,11 @@ static bool is_leaf(uint64_t entry, unsigned int level)
 	return is_present(entry) && (level == EPT_4K || (entry & EPT_LARGE));
 }
 
-/** Not the combination that is a misconfiguration on every processor, nor one that is absent. */
-static bool rights_valid(uint64_t entry)
+/** Not the combination that is a misconfiguration on every processor, nor one that is absent, and
+ * nothing that is not the caller's to set. */
+static bool leaf_valid(uint64_t attr)
 {
-	return is_present(entry) && (!(entry & EPT_W) || (entry & EPT_R));
+	return is_present(attr) && (!(attr & EPT_W) || (attr & EPT_R)) && !(attr & ~LEAF_BITS);
 }
 
 static bool range_valid(gpa_t gpa, uint64_t bytes)
@@ -68,8 +69,7 @@ static uint64_t *entry_of(uint64_t *table, uint64_t gpa, unsigned int level)
 	return &table[gpa >> ept_shift(level) & (ENTRIES - 1)];
 }
 
-/** The entry that decides about @gpa: a leaf or absent, or whatever there is at level @lowest. */
-static uint64_t *find(const struct ept *e, uint64_t gpa, unsigned int lowest, unsigned int *level)
+uint64_t *ept_entry(const struct ept *e, uint64_t gpa, unsigned int lowest, unsigned int *level)
 {
 	uint64_t *entry = entry_of(e->root, gpa, TOP_LEVEL);
 
@@ -116,7 +116,7 @@ static int make_tables(struct ept *e, uint64_t gpa, unsigned int level)
 	int err = 0;
 
 	for (;;) {
-		uint64_t *entry = find(e, gpa, level, &at);
+		uint64_t *entry = ept_entry(e, gpa, level, &at);
 
 		if (at == level || err)
 			return err;
@@ -130,7 +130,7 @@ static int split_edge(struct ept *e, uint64_t gpa)
 	unsigned int level;
 
 	for (;;) {
-		uint64_t *entry = find(e, gpa, EPT_4K, &level);
+		uint64_t *entry = ept_entry(e, gpa, EPT_4K, &level);
 
 		if (gpa == EPT_LIMIT || !is_present(entry_load(entry)) ||
 		    is_aligned(gpa, span(level)))
@@ -171,7 +171,7 @@ static void prune(struct ept *e, uint64_t gpa, struct ept_freed *freed)
 	unsigned int level;
 
 	for (unsigned int up = EPT_2M; up <= TOP_LEVEL; up++) {
-		entry = find(e, gpa, up, &level);
+		entry = ept_entry(e, gpa, up, &level);
 		if (level != up || !is_present(entry_load(entry)) || is_leaf(entry_load(entry), up))
 			continue;
 		table = table_of(e, entry_load(entry));
@@ -228,7 +228,7 @@ static unsigned int leaf_level(const struct ept *e, uint64_t pos, uint64_t end, 
 {
 	for (; level > EPT_4K; level--) {
 		unsigned int at;
-		uint64_t *entry = find(e, pos, level, &at);
+		uint64_t *entry = ept_entry(e, pos, level, &at);
 
 		if (is_aligned(pos, span(level)) && end - pos >= span(level) &&
 		    !(at == level && is_present(entry_load(entry))))
@@ -244,10 +244,10 @@ int ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint64_t attr, 
 
 	if (!range_valid(gpa, bytes) || !is_aligned(hpa.v, PAGE_SIZE) || hpa.v > BIT64(52) - bytes)
 		return -HV_ERR_INVAL;
-	if ((attr & ~LEAF_BITS) || !rights_valid(attr) || level < EPT_4K || level > e->largest)
+	if (!leaf_valid(attr) || level < EPT_4K || level > e->largest)
 		return -HV_ERR_INVAL;
 	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, at, end))
-		if (is_present(entry_load(find(e, pos, EPT_4K, &at))))
+		if (is_present(entry_load(ept_entry(e, pos, EPT_4K, &at))))
 			return -HV_ERR_EXIST;
 
 	level = congruent(gpa, hpa, level);
@@ -259,7 +259,7 @@ int ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint64_t attr, 
 	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, at, end)) {
 		uint64_t large = (at = leaf_level(e, pos, end, level)) > EPT_4K ? EPT_LARGE : 0;
 
-		entry_store(find(e, pos, at, &at), (hpa.v + (pos - gpa.v)) | attr | large);
+		entry_store(ept_entry(e, pos, at, &at), (hpa.v + (pos - gpa.v)) | attr | large);
 	}
 	return 0;
 }
@@ -274,7 +274,7 @@ int ept_unmap(struct ept *e, gpa_t gpa, uint64_t bytes, struct ept_freed *freed)
 	if (ept_split_edges(e, gpa, bytes))
 		return -HV_ERR_NOMEM;
 	for (uint64_t pos = gpa.v; pos < end; pos = next) {
-		uint64_t *entry = find(e, pos, EPT_4K, &level);
+		uint64_t *entry = ept_entry(e, pos, EPT_4K, &level);
 
 		if (is_present(entry_load(entry)))
 			entry_store(entry, 0);
@@ -285,68 +285,22 @@ int ept_unmap(struct ept *e, gpa_t gpa, uint64_t bytes, struct ept_freed *freed)
 	return 0;
 }
 
-int ept_split(struct ept *e, gpa_t gpa, uint64_t bytes, unsigned int level)
+int ept_retype(struct ept *e, gpa_t gpa, uint64_t bytes, enum memory_type type)
 {
 	uint64_t end = gpa.v + bytes;
-	unsigned int at;
-
-	if (!range_valid(gpa, bytes) || level < EPT_4K || level > EPT_1G)
-		return -HV_ERR_INVAL;
-	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, at, end)) {
-		uint64_t *entry = find(e, pos, EPT_4K, &at);
-
-		if (is_present(entry_load(entry)) && at > level) {
-			if (make_tables(e, pos, level))
-				return -HV_ERR_NOMEM;
-			at = level;
-		}
-	}
-	return 0;
-}
-
-int ept_protect(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t clear, uint64_t set)
-{
-	uint64_t end = gpa.v + bytes;
-	unsigned int level;
-
-	if (!range_valid(gpa, bytes) || ((clear | set) & ~LEAF_BITS))
-		return -HV_ERR_INVAL;
-	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, level, end)) {
-		uint64_t old = entry_load(find(e, pos, EPT_4K, &level));
-
-		if (is_present(old) && !rights_valid((old & ~clear) | set))
-			return -HV_ERR_INVAL;
-	}
-	if (ept_split_edges(e, gpa, bytes))
-		return -HV_ERR_NOMEM;
-	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, level, end)) {
-		uint64_t *entry = find(e, pos, EPT_4K, &level);
-		uint64_t old = entry_load(entry);
-
-		while (is_present(old) && !entry_replace(entry, &old, (old & ~clear) | set))
-			;
-	}
-	return 0;
-}
-
-int ept_dirty_take(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t *bitmap)
-{
-	uint64_t end = gpa.v + bytes, next;
 	unsigned int level;
 
 	if (!range_valid(gpa, bytes))
 		return -HV_ERR_INVAL;
-	for (uint64_t pos = gpa.v; pos < end; pos = next) {
-		uint64_t *entry = find(e, pos, EPT_4K, &level);
+	if (ept_split_edges(e, gpa, bytes))
+		return -HV_ERR_NOMEM;
+	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, level, end)) {
+		uint64_t *entry = ept_entry(e, pos, EPT_4K, &level);
 		uint64_t old = entry_load(entry);
 
-		next = advance(pos, level, end);
-		if (!is_present(old) || !(old & EPT_DIRTY))
-			continue;
-		while (level == EPT_4K && !entry_replace(entry, &old, old & ~EPT_DIRTY))
+		while (is_present(old) &&
+		       !entry_replace(entry, &old, (old & ~EPT_TYPES) | EPT_TYPE(type)))
 			;
-		for (uint64_t n = (pos - gpa.v) / PAGE_SIZE; n < (next - gpa.v) / PAGE_SIZE; n++)
-			bitmap[n / 64] |= BIT64(n % 64);
 	}
 	return 0;
 }
@@ -360,14 +314,14 @@ int ept_set(struct ept *e, gpa_t gpa, unsigned int level, hpa_t hpa, uint64_t at
 	if ((level != EPT_4K && level != EPT_2M) || !range_valid(gpa, span(level)) ||
 	    !is_aligned(gpa.v | hpa.v, span(level)) || hpa.v > BIT64(52) - span(level))
 		return -HV_ERR_INVAL;
-	if (attr && ((attr & ~LEAF_BITS) || !rights_valid(attr)))
+	if (attr && !leaf_valid(attr))
 		return -HV_ERR_INVAL;
-	entry = find(e, gpa.v, level, &at);
+	entry = ept_entry(e, gpa.v, level, &at);
 	if (!attr && !is_present(entry_load(entry)))
 		return 0;
 	if (make_tables(e, gpa.v, level))
 		return -HV_ERR_NOMEM;
-	entry = find(e, gpa.v, level, &at);
+	entry = ept_entry(e, gpa.v, level, &at);
 	old = entry_load(entry);
 	entry_store(entry, attr ? hpa.v | attr | (level > EPT_4K ? EPT_LARGE : 0) : 0);
 	if (is_present(old) && !is_leaf(old, level)) {
@@ -393,7 +347,7 @@ bool ept_lookup(const struct ept *e, gpa_t gpa, struct ept_leaf *leaf)
 {
 	if (gpa.v >= EPT_LIMIT)
 		return false;
-	leaf->entry = entry_load(find(e, gpa.v, EPT_4K, &leaf->level));
+	leaf->entry = entry_load(ept_entry(e, gpa.v, EPT_4K, &leaf->level));
 	leaf->hpa = HPA((leaf->entry & EPT_ADDRESS & ~(span(leaf->level) - 1)) |
 			(gpa.v & (span(leaf->level) - 1)));
 	return is_present(leaf->entry);
@@ -407,39 +361,4 @@ void *ept_freed_pop(const struct ept *e, struct ept_freed *freed)
 		return NULL;
 	freed->first = --freed->count ? table_of(e, table[0]) : NULL;
 	return table;
-}
-
-void ept_freed_join(const struct ept *e, struct ept_freed *to, struct ept_freed *from)
-{
-	if (!from->count)
-		return;
-	if (to->count)
-		entry_store(&to->last[0], e->pages->hpa_of(e->pages->ctx, from->first).v);
-	else
-		to->first = from->first;
-	to->last = from->last;
-	to->count += from->count;
-	*from = (struct ept_freed){0};
-}
-
-void ept_destroy(struct ept *e, struct ept_freed *freed)
-{
-	uint64_t *table[TOP_LEVEL + 1] = {[TOP_LEVEL] = e->root};
-	unsigned int index[TOP_LEVEL + 1] = {0}, level = TOP_LEVEL;
-
-	while (level <=
-	       TOP_LEVEL) { /* depth first; a table is pushed when its last entry is done */
-		uint64_t entry;
-
-		if (level == EPT_4K || index[level] == ENTRIES) {
-			freed_push(e, freed, table[level++]);
-			continue;
-		}
-		entry = entry_load(&table[level][index[level]++]);
-		if (is_present(entry) && !is_leaf(entry, level)) {
-			table[--level] = table_of(e, entry);
-			index[level] = 0;
-		}
-	}
-	*e = (struct ept){.pages = e->pages};
 }

@@ -83,9 +83,8 @@ uint64_t ept_pointer(const struct ept *e, bool ad);
 
 /**
  * Table pages (without the root) that a mapping of @bytes at @gpa to @hpa with leaves no larger
- * than
- * @level takes at most, whatever else is mapped: what a memory region is charged. With EPT_4K it
- * also covers the region split for dirty logging, and any change inside it.
+ * than @level takes at most, whatever else is mapped: what a memory region is charged. With EPT_4K
+ * it also covers any change inside it.
  */
 uint64_t ept_pages_needed(gpa_t gpa, hpa_t hpa, uint64_t bytes, unsigned int level);
 
@@ -109,25 +108,11 @@ int ept_unmap(struct ept *e, gpa_t gpa, uint64_t bytes, struct ept_freed *freed)
  * -HV_ERR_NOMEM. */
 int ept_split_edges(struct ept *e, gpa_t gpa, uint64_t bytes) __must_use;
 
-/** Split the leaves in the range to at most @level (dirty logging by 4 KiB); translations stay as
- * they are. -HV_ERR_NOMEM: some may be split. */
-int ept_split(struct ept *e, gpa_t gpa, uint64_t bytes, unsigned int level) __must_use;
-
 /**
- * In each leaf in the range clear the bits @clear, then set @set (permissions, type, accessed,
- * dirty); absent addresses stay absent, and a leaf may not become one. Leaves that reach beyond the
- * range are split first: -HV_ERR_NOMEM, and nothing is changed. Leaves a TLB debt if a right was
- * taken or the type changed.
+ * Give the leaves in the range the memory type @type; absent addresses stay absent. Leaves that
+ * reach beyond the range are split first: -HV_ERR_NOMEM, and nothing is changed. Leaves a TLB debt.
  */
-int ept_protect(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t clear, uint64_t set) __must_use;
-
-/**
- * Collect and clear the dirty flags of 4 KiB leaves: bit n of @bitmap is set if the page at @gpa +
- * n * 4 KiB was written (a larger leaf marks all its pages in the range and keeps its flag). Bits
- * are only ever set. Needs accessed and dirty flags on. Leaves a TLB debt: a CPU that has not paid
- * may write without setting the flag again.
- */
-int ept_dirty_take(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t *bitmap) __must_use;
+int ept_retype(struct ept *e, gpa_t gpa, uint64_t bytes, enum memory_type type) __must_use;
 
 /**
  * Make the entry of @level (EPT_4K, EPT_2M) at @gpa map @hpa with @attr, or nothing if @attr is 0,
@@ -142,6 +127,10 @@ int ept_set(struct ept *e, gpa_t gpa, unsigned int level, hpa_t hpa, uint64_t at
  * cannot fail. -HV_ERR_NOMEM. */
 int ept_reserve(struct ept *e, gpa_t gpa, uint64_t bytes, unsigned int level) __must_use;
 
+/** The entry that decides about @gpa: a leaf or absent, or whatever there is at level @lowest; its
+ * level in *@level. */
+uint64_t *ept_entry(const struct ept *e, uint64_t gpa, unsigned int lowest, unsigned int *level);
+
 /** The leaf that translates @gpa; false if none. @leaf->level is then that of the absent entry.
  * Context: the lock, or a caller that tolerates an answer that is already old. */
 bool ept_lookup(const struct ept *e, gpa_t gpa, struct ept_leaf *leaf);
@@ -149,10 +138,3 @@ bool ept_lookup(const struct ept *e, gpa_t gpa, struct ept_leaf *leaf);
 /** Take one page off @freed, its contents undefined; NULL when empty. Context: its debt is cleared.
  */
 void *ept_freed_pop(const struct ept *e, struct ept_freed *freed);
-
-/** Move all of @from behind @to. */
-void ept_freed_join(const struct ept *e, struct ept_freed *to, struct ept_freed *from);
-
-/** Unlink every table, root included (which ends @e), into @freed: the end of a VM. Context: no CPU
- * runs it. */
-void ept_destroy(struct ept *e, struct ept_freed *freed);

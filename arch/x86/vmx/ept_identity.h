@@ -3,8 +3,7 @@
  * The control domain's memory: guest-physical = host-physical, with the types of the MTRRs, and
  * holes where memory is not its own.
  *
- * A hole is 4 KiB-precise (the hypervisor's image and heap) or a pool range of 2 MiB frames; the
- * latter gets its tables at once, so that showing and hiding a pool frame (ept_set(), EPT_2M) never
+ * A hole gets its tables at once, so that showing and hiding a pool frame (ept_set(), EPT_2M) never
  * needs memory. Everything else up to @limit is mapped, RAM or not: devices live in between.
  */
 #pragma once
@@ -12,13 +11,12 @@
 #include <x86/vmx/ept.h>
 
 struct ept_hole {
-	uint64_t base, end; /* 4 KiB-aligned; 2 MiB-aligned in the pool */
-	bool pool;
+	uint64_t base, end; /* 4 KiB-aligned */
 };
 
 /**
  * Fill the empty @e with the identity map of [0, @limit). @holes: sorted by address, disjoint.
- * Table pages: ept_identity_pages(). -HV_ERR_INVAL: @holes or @limit; -HV_ERR_NOMEM.
+ * -HV_ERR_INVAL: one is not 4 KiB-aligned, or @limit; -HV_ERR_NOMEM.
  */
 int ept_identity(struct ept *e, const struct mtrr_map *types, uint64_t limit,
 		 const struct ept_hole *holes, unsigned int hole_count) __must_use;
@@ -29,7 +27,3 @@ int ept_identity(struct ept *e, const struct mtrr_map *types, uint64_t limit,
  * Leaves a TLB debt.
  */
 int ept_identity_retype(struct ept *e, const struct mtrr_map *types, uint64_t limit) __must_use;
-
-/** Table pages that ept_identity() takes at most, the root not counted. */
-uint64_t ept_identity_pages(const struct ept *e, const struct mtrr_map *types, uint64_t limit,
-			    const struct ept_hole *holes, unsigned int hole_count);

@@ -189,7 +189,7 @@ int64_t virt_vcpu_create(struct vm *vm, uint32_t index, uint32_t apic_id)
 	vcpu->vpid = (uint16_t)(FIRST_VPID + (uint32_t)vm->slot * HV_MAX_VCPUS + index);
 	vcpu->last_cpu = UINT32_MAX;
 	vcpu->tsc_offset = vm->virt->tsc_offset;
-	err = control_ept_show_in_frame(arena_hpa(vcpu->page), 2);
+	err = control_ept_show_pages(arena_hpa(vcpu->page), 2);
 	if (err)
 		return err;
 	vlapic_init(&vcpu->lapic, block + 2 * PAGE_SIZE, apic_id, index == 0,

@@ -131,6 +131,14 @@ static void intersect_caps(void)
 
 /* --- memory --- */
 
+/* Into the sorted first @n. */
+static void add_hole(struct ept_hole *holes, unsigned int n, uint64_t base, uint64_t bytes)
+{
+	for (; n && holes[n - 1].base > base; n--)
+		holes[n] = holes[n - 1];
+	holes[n] = (struct ept_hole){base, base + bytes};
+}
+
 static void divide_memory(void)
 {
 	struct mem_range own[MAX_OWN];
@@ -155,17 +163,9 @@ static void divide_memory(void)
 			       "Found: %u ranges, more than the tables hold.", platform.n_map);
 
 	for (unsigned int i = 0; i < n_own; i++)
-		holes[n++] = (struct ept_hole){own[i].base.v, own[i].base.v + own[i].bytes, false};
+		add_hole(holes, n++, own[i].base.v, own[i].bytes);
 	for (unsigned int i = 0; i < split.pools; i++)
-		holes[n++] = (struct ept_hole){split.pool[i].base.v,
-					       split.pool[i].base.v + split.pool[i].bytes, true};
-	for (unsigned int i = 1; i < n; i++) /* insertion sort: few, and nearly sorted */
-		for (unsigned int j = i; j && holes[j].base < holes[j - 1].base; j--) {
-			struct ept_hole t = holes[j];
-
-			holes[j] = holes[j - 1];
-			holes[j - 1] = t;
-		}
+		add_hole(holes, n++, split.pool[i].base.v, split.pool[i].bytes);
 	control_ept_init(holes, n, platform.ram_top);
 	pool_init(platform.ram_top, &split, own, n_own);
 	log_info("memory: control domain %lu MiB, guest pool %lu MiB", split.control_bytes / MIB,
@@ -182,7 +182,7 @@ static uint64_t publish_rsdp(void)
 		return 0;
 	page = boot_alloc_pages(1);
 	memcpy(page, boot_map(platform.boot.rsdp, RSDP_BYTES), RSDP_BYTES);
-	control_ept_show_page(hpa_of(page));
+	BUG_ON(control_ept_show_pages(hpa_of(page), 1));
 	return hpa_of(page).v;
 }
 
@@ -278,7 +278,7 @@ void virt_bsp_main(void)
 	guest_boot_init();
 	divide_memory();
 	for (unsigned int i = 0; i < cpu_count; i++)
-		control_ept_show_page(hpa_of(cpu_table[i]->vmx->call_page));
+		BUG_ON(control_ept_show_pages(hpa_of(cpu_table[i]->vmx->call_page), 1));
 	linux_load(&platform.boot, &split, publish_rsdp(), &start);
 	align_tsc(cpu);
 	boot_done();
@@ -301,21 +301,6 @@ void virt_flush_all(void)
 {
 	vmx_flush_all();
 	write_cr3(read_cr3());
-}
-
-void virt_control_show(hpa_t frame)
-{
-	control_ept_show_frame(frame);
-}
-
-void virt_control_hide(hpa_t frame)
-{
-	control_ept_hide_frame(frame);
-}
-
-bool virt_control_unsink(hpa_t frame)
-{
-	return control_ept_unsink(frame);
 }
 
 void *virt_call_page(const struct cpu *cpu)
