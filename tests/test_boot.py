@@ -173,6 +173,23 @@ def test_cpus_that_differ(machine):
     started.wait(r"virt: starting the control domain on 2 CPUs", 60)
 
 
+def test_older_processor(machine):
+    """Without the wait-for-SIPI state, writes to the interrupt command register are looked at; without
+    the preemption timer, Linux's tick ends the stay of a guest that spins with interrupts off."""
+    started = boot(machine, cpus=2, cmdline="cpu_features=-wait_for_sipi,-preemption_timer",
+                   file=[f"/kvm/kvm-check={BUILD / 'kvm/kvm-check'}"])
+    features = json.loads(told(started, "hornero info --json"))["features"]
+    assert not features["wait_for_sipi"] and not features["preemption_timer"]
+    assert told(started, "nproc") == "2\n"
+    online = "/sys/devices/system/cpu/cpu1/online"
+    for _ in range(3):
+        assert told(started, f"echo 0 >{online}; nproc") == "1\n"
+        assert told(started, f"echo 1 >{online}; nproc") == "2\n"
+    told(started, "chmod +x /kvm/kvm-check; taskset 2 /kvm/kvm-check spin")
+    told(started, "taskset 2 /kvm/kvm-check smp")
+    assert_quiet_log(started)
+
+
 @pytest.mark.full
 def test_maxcpus(machine):
     started = boot(machine, cpus=2, cmdline="maxcpus=1")

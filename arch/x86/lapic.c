@@ -22,7 +22,7 @@
 
 static volatile uint8_t *registers;
 
-static volatile uint32_t *reg(unsigned int offset)
+volatile uint32_t *lapic_register(unsigned int offset)
 {
 	return (volatile uint32_t *)(registers + offset);
 }
@@ -61,9 +61,9 @@ static void icr_write(uint32_t apic_id, uint64_t command)
 		wrmsr(MSR_X2APIC_ICR, (uint64_t)apic_id << 32 | command);
 		return;
 	}
-	*reg(ICR_HIGH) = apic_id << 24;
-	*reg(ICR_LOW) = (uint32_t)command;
-	for (int i = 0; i < ICR_PATIENCE && (*reg(ICR_LOW) & ICR_PENDING); i++)
+	*lapic_register(ICR_HIGH) = apic_id << 24;
+	*lapic_register(ICR_LOW) = (uint32_t)command;
+	for (int i = 0; i < ICR_PATIENCE && (*lapic_register(ICR_LOW) & ICR_PENDING); i++)
 		cpu_relax();
 }
 

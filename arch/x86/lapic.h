@@ -12,6 +12,9 @@
 /** Map the registers. Context: boot, after paging_init(). */
 void lapic_init(void);
 
+/** This CPU's register at @offset. Context: xAPIC mode. */
+volatile uint32_t *lapic_register(unsigned int offset);
+
 /** x2APIC id of this CPU, from CPUID. */
 uint32_t lapic_id(void);
 

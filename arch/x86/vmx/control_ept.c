@@ -145,6 +145,17 @@ uint64_t control_ept_pointer(void)
 	return ept_pointer(&ept, false);
 }
 
+/* Table pages unlinked here are few (vCPU pages' tables) and their users pay before the pool frame
+ * is reused; they go back to the list when hidden frames are reclaimed. */
+static struct ept_freed unlinked;
+static uint64_t unlinked_epoch;
+
+void control_ept_write_protect(hpa_t page)
+{
+	BUG_ON(ept_set(&ept, GPA(page.v), EPT_4K, page, EPT_R | EPT_X | EPT_TYPE(MEMORY_UC),
+		       &unlinked));
+}
+
 /* Drop the pointer to the sink table from a frame's entry. True if it was there. */
 static bool unsink(uint64_t pa)
 {
@@ -156,11 +167,6 @@ static bool unsink(uint64_t pa)
 	__atomic_store_n(e, 0, __ATOMIC_RELEASE);
 	return true;
 }
-
-/* Table pages unlinked here are few (vCPU pages' tables) and their users pay before the pool frame
- * is reused; they go back to the list when hidden frames are reclaimed. */
-static struct ept_freed unlinked;
-static uint64_t unlinked_epoch;
 
 static void collect_unlinked(void)
 {
@@ -231,7 +237,7 @@ static bool extend(uint64_t pa)
 	       0;
 }
 
-void control_ept_violation(struct vmx_cpu *v)
+void control_ept_violation(void)
 {
 	uint64_t pa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
 	unsigned int level;
@@ -256,7 +262,6 @@ void control_ept_violation(struct vmx_cpu *v)
 			pa, vmread(VMCS_GUEST_RIP));
 	if (!done)
 		vmx_inject_exception(13, 0);
-	(void)v;
 }
 
 bool control_mtrr_read(uint32_t msr, uint64_t *value)

@@ -25,6 +25,9 @@ uint64_t control_ept_pointer(void);
  * hidden (vCPU pages, under the pool's lock). -HV_ERR_NOMEM. */
 int control_ept_show_pages(hpa_t page, unsigned int pages) __must_use;
 
+/** Let writes to a device's page exit. Context: boot. */
+void control_ept_write_protect(hpa_t page);
+
 /* Pool frames: <x86/virt.h>, virt_control_*. */
 
 /** The MTRR @msr as the control domain sees it; false: there is no such register. */

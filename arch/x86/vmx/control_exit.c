@@ -65,12 +65,6 @@ static void handle_xsetbv(struct vmx_cpu *v, struct hv_gprs *g)
 	vmx_skip_instruction();
 }
 
-static void handle_sipi(struct vmx_cpu *v)
-{
-	tlb_resume(v->cpu);
-	control_start_sipi(v, (uint8_t)vmread(VMCS_EXIT_QUALIFICATION));
-}
-
 void control_init(struct vmx_cpu *v)
 {
 	if (crash_begun()) /* the INIT is the crashing CPU's: stand still while it writes */
@@ -82,7 +76,6 @@ void control_init(struct vmx_cpu *v)
 	    0) /* wait-for-SIPI is not for the boot processor: it would begin at the reset vector */
 		machine_reset();
 	control_wait_for_sipi(v);
-	tlb_quiesce(v->cpu);
 }
 
 static void handle_vmx_instruction(uint32_t reason)
@@ -144,7 +137,7 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 	v->at_sipi_start = false;
 	switch (reason) {
 	case VMX_EXIT_SIPI:
-		handle_sipi(v);
+		control_start_sipi(v, (uint8_t)vmread(VMCS_EXIT_QUALIFICATION));
 		break;
 	case VMX_EXIT_TRIPLE_FAULT:
 		log_info("triple fault in the control domain: the machine is reset");
@@ -184,7 +177,8 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 		control_wrmsr(v, g);
 		break;
 	case VMX_EXIT_EPT_VIOLATION:
-		control_ept_violation(v);
+		if (!control_apic_violation(g))
+			control_ept_violation();
 		break;
 	case VMX_EXIT_XSETBV:
 		handle_xsetbv(v, g);

@@ -87,6 +87,8 @@ void control_msr_init(void)
 	for (size_t i = 0; i < ARRAY_SIZE(trapped); i++)
 		for (uint32_t m = trapped[i].first; m <= trapped[i].last; m++)
 			trap(m, trapped[i].when);
+	if (!vmx_caps_has(&vmx_caps, VMX_OPT_WAIT_FOR_SIPI))
+		trap(MSR_X2APIC_ICR, WRITE);
 	if (perf_by_hand())
 		trap(MSR_PERF_GLOBAL_CTRL, WRITE);
 }
@@ -143,6 +145,9 @@ static bool write_msr(struct vmx_cpu *v, uint32_t msr, uint64_t value)
 		return true;
 	case MSR_APIC_BASE:
 		return write_apic_base(value);
+	case MSR_X2APIC_ICR:
+		return control_sipi_sent(value, (uint32_t)(value >> 32), UINT32_MAX) ||
+		       wrmsr_safe(msr, value);
 	case MSR_XSS:
 		if (value != 0) /* CPUID offers no supervisor component */
 			return false;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <log.h>
+#include <tlb.h>
 #include <x86/asm.h>
 #include <x86/mem.h>
 #include <x86/vmx/control_ept.h>
@@ -77,12 +78,17 @@ static void set_init_state(struct vmx_cpu *v)
 void control_wait_for_sipi(struct vmx_cpu *v)
 {
 	set_init_state(v);
-	vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_WAIT_FOR_SIPI);
 	v->at_sipi_start = false;
+	tlb_quiesce(v->cpu);
+	if (vmx_caps_has(&vmx_caps, VMX_OPT_WAIT_FOR_SIPI))
+		vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_WAIT_FOR_SIPI);
+	else
+		control_start_sipi(v, control_await_sipi(v));
 }
 
 void control_start_sipi(struct vmx_cpu *v, uint8_t vector)
 {
+	tlb_resume(v->cpu);
 	set_init_state(v);
 	vmcs_set_sipi(vector);
 	v->at_sipi_start = true;

@@ -167,6 +167,7 @@ static void divide_memory(void)
 	for (unsigned int i = 0; i < split.pools; i++)
 		add_hole(holes, n++, split.pool[i].base.v, split.pool[i].bytes);
 	control_ept_init(holes, n, platform.ram_top);
+	control_apic_init();
 	pool_init(platform.ram_top, &split, own, n_own);
 	log_info("memory: control domain %lu MiB, guest pool %lu MiB", split.control_bytes / MIB,
 		 split.pool_bytes / MIB);
@@ -253,9 +254,8 @@ void virt_ap_main(struct cpu *cpu)
 		cpu_relax();
 	write_cr3(read_cr3());
 	start_vmx(cpu);
-	control_wait_for_sipi(cpu->vmx);
-	tlb_quiesce(cpu);
 	__atomic_fetch_add(&running, 1, __ATOMIC_RELEASE);
+	control_wait_for_sipi(cpu->vmx);
 	vmx_start(cpu);
 }
 

@@ -218,8 +218,12 @@ void vmx_init_vmcs(void *vmcs, const struct vmcs_setup *s)
 
 void vmx_skip_instruction(void)
 {
+	vmx_finish_instruction(vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LENGTH));
+}
+
+void vmx_finish_instruction(uint64_t rip)
+{
 	uint32_t shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-	uint64_t rip = vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LENGTH);
 
 	/* Outside 64-bit mode RIP wraps at 4 GiB (at 64 KiB in 16-bit code a wrap would have
 	 * faulted). */

@@ -37,6 +37,7 @@ struct vmx_cpu {
 	struct cpuid_table cpuid;
 	struct vcpu *enter; /* to be entered once the present hypercall is done */
 	bool at_sipi_start; /* started by SIPI and has not exited since: an INIT now is stale */
+	uint32_t sipi;	    /* control_apic.c: whether it waits for a SIPI, then what it got */
 	bool nmi_owed;	    /* the control domain is owed an NMI that could not be injected yet */
 	bool mce_owed;
 	uint32_t launched; /* of the control domain's VMCS */
@@ -100,6 +101,9 @@ void vmx_init_vmcs(void *vmcs, const struct vmcs_setup *s);
 /** Step RIP over the instruction that exited, and end its interrupt shadow. */
 void vmx_skip_instruction(void);
 
+/** The same with the RIP of the next instruction. */
+void vmx_finish_instruction(uint64_t rip);
+
 /* A single-stepped instruction was carried out for the guest: the debug exception after it becomes
  * pending. Context: the guest's VMCS is current. */
 void vmx_trap_single_step(void);
@@ -140,9 +144,21 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *gprs);
 void control_rdmsr(struct vmx_cpu *v, struct hv_gprs *gprs);
 void control_wrmsr(struct vmx_cpu *v, struct hv_gprs *gprs);
 void control_io(struct vmx_cpu *v, struct hv_gprs *gprs);
-void control_ept_violation(struct vmx_cpu *v);
+void control_ept_violation(void);
 void control_cr_access(struct vmx_cpu *v, struct hv_gprs *gprs);
 void control_init(struct vmx_cpu *v);
+
+/** A store to the APIC's page that exited: carry it out; false if it was none. */
+bool control_apic_violation(const struct hv_gprs *g);
+
+/** @icr is about to be sent: true if it was a SIPI, which then went to those who wait for it. */
+bool control_sipi_sent(uint64_t icr, uint32_t destination, uint32_t broadcast);
+
+/** Stand still until a SIPI comes; its vector. Context: no wait-for-SIPI activity state. */
+uint8_t control_await_sipi(struct vmx_cpu *v);
+
+/** Make the writes exit that send SIPIs, if there is no other way. Context: boot. */
+void control_apic_init(void);
 
 /** Set up the bitmaps, shared by all CPUs. Context: boot. */
 void control_msr_init(void);
