@@ -8,6 +8,12 @@
 
 /* X(width, name, encoding) */
 #define VMCS_MORE_FIELDS(X)                                                                        \
+	X(16, GUEST_CS_SELECTOR, 0x0802)                                                           \
+	X(16, HOST_CS_SELECTOR, 0x0c02)                                                            \
+	X(16, HOST_SS_SELECTOR, 0x0c04)                                                            \
+	X(16, HOST_DS_SELECTOR, 0x0c06)                                                            \
+	X(16, HOST_FS_SELECTOR, 0x0c08)                                                            \
+	X(16, HOST_GS_SELECTOR, 0x0c0a)                                                            \
 	X(16, POSTED_INTERRUPT_VECTOR, 0x0002)                                                     \
 	X(16, GUEST_SS_SELECTOR, 0x0804)                                                           \
 	X(16, GUEST_DS_SELECTOR, 0x0806)                                                           \

@@ -18,7 +18,6 @@
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
-#define VECTOR_GP	   13
 #define ICR_LOW		   0x300u
 #define ICR_HIGH	   0x310u
 #define REX_W		   8

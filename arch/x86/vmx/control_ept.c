@@ -95,25 +95,19 @@ static void read_mtrrs(struct mtrr_map *m)
 			rdmsr_safe(msr, reg);
 }
 
-static uint64_t identity_limit(uint64_t ram_top)
+/* Up to where 2 MiB pages are enough to map at once. */
+static uint64_t mapped_top(uint64_t ram_top)
 {
-	uint64_t end = UINT64_C(1) << physical_bits();
-
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_EPT_1G))
-		return end;
-	return min_u64(end, max_u64(align_up(ram_top, GIB), LIMIT_WITHOUT_1G));
+	return max_u64(align_up(ram_top, GIB),
+		       vmx_caps_has(&vmx_caps, VMX_OPT_EPT_1G) ? 4 * GIB : LIMIT_WITHOUT_1G);
 }
 
 uint64_t control_ept_heap_pages(uint64_t ram_top)
 {
-	uint64_t end = UINT64_C(1) << physical_bits();
-	uint64_t top = max_u64(align_up(ram_top, GIB), 4 * GIB);
-
 	/* Directories for RAM (its pool needs them), pointer tables for the rest, splits at type
 	 * edges and holes, sink, reserve; without 1 GiB leaves directories up to the limit. */
-	if (!vmx_caps_has(&vmx_caps, VMX_OPT_EPT_1G))
-		top = max_u64(top, LIMIT_WITHOUT_1G);
-	return top / GIB + (end >> 39) + 3 * 16 + RESERVE_PAGES + 8;
+	return mapped_top(ram_top) / GIB + (BIT64(physical_bits()) >> 39) + 3 * 16 + RESERVE_PAGES +
+	       8;
 }
 
 void control_ept_init(const struct ept_hole *holes, unsigned int count, uint64_t ram_top)
@@ -122,8 +116,8 @@ void control_ept_init(const struct ept_hole *holes, unsigned int count, uint64_t
 
 	read_mtrrs(&mtrr);
 	typed = mtrr;
-	limit = identity_limit(ram_top);
-	address_end = UINT64_C(1) << physical_bits();
+	address_end = BIT64(physical_bits());
+	limit = largest == EPT_1G ? address_end : min_u64(address_end, mapped_top(ram_top));
 	if (ept_init(&ept, &pages, largest) < 0 ||
 	    ept_identity(&ept, &mtrr, limit, holes, count) < 0)
 		panic("the control domain's memory map could not be built");
@@ -261,7 +255,7 @@ void control_ept_violation(void)
 			"the control domain touched %#lx, which is not its memory (RIP %#lx): sunk",
 			pa, vmread(VMCS_GUEST_RIP));
 	if (!done)
-		vmx_inject_exception(13, 0);
+		vmx_inject_exception(VECTOR_GP, 0);
 }
 
 bool control_mtrr_read(uint32_t msr, uint64_t *value)

@@ -25,19 +25,7 @@
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
-#define VECTOR_UD 6
-#define VECTOR_GP 13
-#define VECTOR_MC 18
-
 static struct log_limit limit_vmx_insn;
-
-static struct cpuid_entry cpuid_hardware(void *ctx, uint32_t leaf, uint32_t subleaf)
-{
-	struct cpuid_regs r = cpuid(leaf, subleaf);
-
-	(void)ctx;
-	return (struct cpuid_entry){r.eax, r.ebx, r.ecx, r.edx};
-}
 
 static void handle_cpuid(struct vmx_cpu *v, struct hv_gprs *g)
 {
@@ -165,13 +153,13 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 		handle_vmx_instruction(reason);
 		break;
 	case VMX_EXIT_CR_ACCESS:
-		control_cr_access(v, g);
+		control_cr_access(g);
 		break;
 	case VMX_EXIT_IO:
-		control_io(v, g);
+		control_io(g);
 		break;
 	case VMX_EXIT_RDMSR:
-		control_rdmsr(v, g);
+		control_rdmsr(g);
 		break;
 	case VMX_EXIT_WRMSR:
 		control_wrmsr(v, g);
@@ -227,12 +215,13 @@ void vmx_entry_failed(struct cpu *cpu)
 	panic("VM entry of the control domain refused: 'hornero log --crash' names the VMCS field");
 }
 
-void exit_ring_dump(const struct vmx_cpu *v, void (*emit)(const char *line))
+void virt_crash_exits(void (*emit)(const char *line))
 {
+	const struct vmx_cpu *v = this_vmx();
+	uint32_t i = v && v->ring_head > EXIT_RING ? v->ring_head - EXIT_RING : 0;
 	char line[100];
 
-	for (uint32_t i = v->ring_head > EXIT_RING ? v->ring_head - EXIT_RING : 0; i < v->ring_head;
-	     i++) {
+	for (; v && i < v->ring_head; i++) {
 		const struct hv_exit_record *r = &v->ring[i % EXIT_RING];
 
 		snprintf(line, sizeof(line),

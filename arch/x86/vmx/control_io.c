@@ -17,7 +17,6 @@
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
-#define VECTOR_GP	13
 #define FADT_DSDT	40
 #define FADT_X_DSDT	140
 #define TABLE_LENGTH	4
@@ -31,7 +30,7 @@
 #define CR_IS_WRITE(q)	(field_get((q), 5, 4) == 0)
 #define CR_REGISTER(q)	field_get((q), 11, 8)
 
-static uint8_t *bitmaps; /* A and B */
+uint8_t *control_io_bitmaps;
 static struct sleep_types sleep_types;
 static struct log_limit limit;
 
@@ -40,7 +39,7 @@ static void trap_port(const struct acpi_register *r)
 	if (r->space != ACPI_SPACE_IO || !r->address || r->address > 0xfffe)
 		return;
 	for (uint64_t p = r->address; p < r->address + 2; p++)
-		bitmaps[p / 8] |= (uint8_t)(1u << (p & 7));
+		control_io_bitmaps[p / 8] |= (uint8_t)(1u << (p & 7));
 }
 
 static void hide_sleep_states(void)
@@ -70,17 +69,12 @@ static void hide_sleep_states(void)
 
 void control_io_init(void)
 {
-	bitmaps = boot_alloc_pages(2);
+	control_io_bitmaps = boot_alloc_pages(2);
 	if (!platform.acpi_found)
 		return;
 	trap_port(&platform.acpi.pm1a_cnt);
 	trap_port(&platform.acpi.pm1b_cnt);
 	hide_sleep_states();
-}
-
-void *control_io_bitmaps(void)
-{
-	return bitmaps;
 }
 
 static uint32_t in_port(uint16_t port, unsigned int bytes)
@@ -98,14 +92,13 @@ static void out_port(uint16_t port, unsigned int bytes, uint32_t value)
 		outl(port, value);
 }
 
-void control_io(struct vmx_cpu *v, struct hv_gprs *g)
+void control_io(struct hv_gprs *g)
 {
 	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 	unsigned int bytes = IO_BYTES(q);
 	uint64_t mask = MASK64(8 * bytes - 1, 0);
 	uint16_t port = IO_PORT(q);
 
-	(void)v;
 	if (IO_IS_STRING(q)) { /* nobody does string I/O on a power-management register */
 		vmx_inject_exception(VECTOR_GP, 0);
 		return;
@@ -141,21 +134,13 @@ static bool read_own_pdptes(void *ctx, gpa_t at, uint64_t out[4])
 	return true;
 }
 
-void control_cr_access(struct vmx_cpu *v, struct hv_gprs *g)
+void control_cr_access(const struct hv_gprs *g)
 {
-	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
-	uint64_t *regs = (uint64_t *)g;
-	uint64_t value, r = CR_REGISTER(q);
-	bool ok = false;
+	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION), r = CR_REGISTER(q);
+	uint64_t value = r == 4 ? vmread(VMCS_GUEST_RSP) : ((const uint64_t *)g)[r];
 
-	(void)v;
-	if (CR_IS_WRITE(q)) {
-		value = r == 4 ? vmread(VMCS_GUEST_RSP) : regs[r];
-		if (CR_NUMBER(q) == 0)
-			ok = cr0_write(value, CR0_NE, read_own_pdptes, NULL);
-		/* The only CR4 write that exits sets VMXE, which its CPUID does not have. */
-	}
-	if (ok)
+	/* The only CR4 write that exits sets VMXE, which its CPUID does not have. */
+	if (CR_IS_WRITE(q) && CR_NUMBER(q) == 0 && cr0_write(value, CR0_NE, read_own_pdptes, NULL))
 		vmx_skip_instruction();
 	else
 		vmx_inject_exception(VECTOR_GP, 0);

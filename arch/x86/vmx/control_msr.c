@@ -22,16 +22,11 @@
 #define MSR_PERF_GLOBAL_CTRL 0x38fu
 #define MSR_TSC		     0x10u
 #define MSR_TSC_ADJUST	     0x3bu
-#define MSR_SGX_FIRST	     0x8cu
-#define MSR_SGX_LAST	     0x8fu
 #define MSR_MICROCODE	     0x79u
-#define MSR_RTIT_FIRST	     0x560u
-#define MSR_RTIT_LAST	     0x58fu
 #define MSR_XSS		     0xda0u
 #define MSR_STAR	     0xc0000081u
 #define MSR_FMASK	     0xc0000084u
 #define MSR_TSC_AUX	     0xc0000103u
-#define VECTOR_GP	     13
 #define APIC_BASE_ADDRESS    MASK64(51, 12)
 
 enum direction { READ = 1, WRITE = 2 };
@@ -46,20 +41,20 @@ static const struct {
 	{MSR_IA32_FEATURE_CONTROL, MSR_IA32_FEATURE_CONTROL, READ | WRITE},
 	{MSR_TSC_ADJUST, MSR_TSC_ADJUST, WRITE},
 	{MSR_MICROCODE, MSR_MICROCODE, WRITE},
-	{MSR_SGX_FIRST, MSR_SGX_LAST, READ | WRITE},
+	{0x8c, 0x8f, READ | WRITE},   /* SGX launch key */
 	{0x200, 0x21f, READ | WRITE}, /* variable MTRRs */
 	{0x250, 0x250, READ | WRITE}, /* fixed MTRRs */
 	{0x258, 0x259, READ | WRITE},
 	{0x268, 0x26f, READ | WRITE},
 	{0x2ff, 0x2ff, READ | WRITE}, /* default type */
 	{MSR_IA32_VMX_BASIC, MSR_IA32_VMX_LAST, READ | WRITE},
-	{MSR_RTIT_FIRST, MSR_RTIT_LAST, READ | WRITE},
+	{0x560, 0x58f, READ | WRITE}, /* processor trace */
 	{MSR_XSS, MSR_XSS, WRITE},
 	{MSR_STAR, MSR_FMASK, WRITE},
 	{MSR_TSC_AUX, MSR_TSC_AUX, WRITE},
 };
 
-static uint8_t *bitmap;
+uint8_t *control_msr_bitmap;
 static struct log_limit limit;
 
 static void trap(uint32_t msr, enum direction when)
@@ -68,9 +63,9 @@ static void trap(uint32_t msr, enum direction when)
 	uint8_t bit = (uint8_t)(1u << (msr & 7));
 
 	if (when & READ)
-		bitmap[byte] |= bit;
+		control_msr_bitmap[byte] |= bit;
 	if (when & WRITE)
-		bitmap[2048 + byte] |= bit;
+		control_msr_bitmap[2048 + byte] |= bit;
 }
 
 /* PERF_GLOBAL_CTRL is zero in root mode and comes back from the VMCS. Where an exit cannot save it
@@ -83,7 +78,7 @@ static bool perf_by_hand(void)
 
 void control_msr_init(void)
 {
-	bitmap = boot_alloc_pages(1);
+	control_msr_bitmap = boot_alloc_pages(1);
 	for (size_t i = 0; i < ARRAY_SIZE(trapped); i++)
 		for (uint32_t m = trapped[i].first; m <= trapped[i].last; m++)
 			trap(m, trapped[i].when);
@@ -93,20 +88,12 @@ void control_msr_init(void)
 		trap(MSR_PERF_GLOBAL_CTRL, WRITE);
 }
 
-void *control_msr_bitmap(void)
-{
-	return bitmap;
-}
-
-void control_rdmsr(struct vmx_cpu *v, struct hv_gprs *g)
+void control_rdmsr(struct hv_gprs *g)
 {
 	uint32_t msr = (uint32_t)g->rcx;
-	uint64_t value;
+	uint64_t value = FEATURE_CONTROL_LOCKED;
 
-	(void)v;
-	if (msr == MSR_IA32_FEATURE_CONTROL) {
-		value = FEATURE_CONTROL_LOCKED;
-	} else if (!control_mtrr_read(msr, &value)) {
+	if (msr != MSR_IA32_FEATURE_CONTROL && !control_mtrr_read(msr, &value)) {
 		vmx_inject_exception(VECTOR_GP, 0);
 		return;
 	}

@@ -37,9 +37,9 @@ void control_vmcs_init(struct vmx_cpu *v)
 	};
 
 	vmx_init_vmcs(v->vmcs, &setup);
-	vmwrite(VMCS_MSR_BITMAP, hpa_of(control_msr_bitmap()).v);
-	vmwrite(VMCS_IO_BITMAP_A, hpa_of(control_io_bitmaps()).v);
-	vmwrite(VMCS_IO_BITMAP_B, hpa_of(control_io_bitmaps()).v + PAGE_SIZE);
+	vmwrite(VMCS_MSR_BITMAP, hpa_of(control_msr_bitmap).v);
+	vmwrite(VMCS_IO_BITMAP_A, hpa_of(control_io_bitmaps).v);
+	vmwrite(VMCS_IO_BITMAP_B, hpa_of(control_io_bitmaps).v + PAGE_SIZE);
 	vmwrite(VMCS_CR0_SHADOW, CR0_NE);
 	vmx_write_host_state(v->cpu);
 	v->launched = 0;

@@ -21,12 +21,6 @@
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
-#define VECTOR_DB	      1
-#define VECTOR_NMI	      2
-#define VECTOR_UD	      6
-#define VECTOR_GP	      13
-#define VECTOR_AC	      17
-#define VECTOR_MC	      18
 #define KVM_NO_SUCH_CALL      UINT64_C(0xfffffffffffffc18) /* -1000, as KVM's guests know it */
 #define IO_STRING	      BIT64(4)
 #define IO_IN		      BIT64(3)

@@ -18,9 +18,6 @@
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
-#define VECTOR_DB	  1
-#define VECTOR_AC	  17
-#define VECTOR_MC	  18
 #define FIRST_VPID	  2
 #define MISC_FAST_STRINGS 1
 #define VCPU_PAGES	  6 /* struct vcpu, VMCS, APIC page, CPUID table, and the two that are shared */

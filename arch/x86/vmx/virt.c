@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include <cmdline.h>
-#include <crash.h>
 #include <hypercall.h>
 #include <linux_boot.h>
 #include <log.h>
@@ -189,7 +188,7 @@ static uint64_t publish_rsdp(void)
 
 /* --- CPUs --- */
 
-static struct cpuid_entry cpuid_hardware(void *ctx, uint32_t leaf, uint32_t subleaf)
+struct cpuid_entry cpuid_hardware(void *ctx, uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r = cpuid(leaf, subleaf);
 
@@ -334,12 +333,4 @@ uint64_t virt_features(void)
 	if (platform.boot.efi.system_table.v)
 		f |= BIT64(HV_FEATURE_EFI);
 	return f;
-}
-
-void virt_crash_exits(void (*emit)(const char *))
-{
-	struct cpu *cpu = this_cpu();
-
-	if (cpu && cpu->vmx)
-		exit_ring_dump(cpu->vmx, emit);
 }

@@ -15,14 +15,8 @@ enum vmcs_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SE
 #define VMCS_FIELDS(X)                                                                             \
 	X(16, VPID, 0x0000)                                                                        \
 	X(16, GUEST_ES_SELECTOR, 0x0800)                                                           \
-	X(16, GUEST_CS_SELECTOR, 0x0802)                                                           \
 	X(16, GUEST_INTERRUPT_STATUS, 0x0810)                                                      \
 	X(16, HOST_ES_SELECTOR, 0x0c00)                                                            \
-	X(16, HOST_CS_SELECTOR, 0x0c02)                                                            \
-	X(16, HOST_SS_SELECTOR, 0x0c04)                                                            \
-	X(16, HOST_DS_SELECTOR, 0x0c06)                                                            \
-	X(16, HOST_FS_SELECTOR, 0x0c08)                                                            \
-	X(16, HOST_GS_SELECTOR, 0x0c0a)                                                            \
 	X(16, HOST_TR_SELECTOR, 0x0c0c)                                                            \
 	X(64, IO_BITMAP_A, 0x2000)                                                                 \
 	X(64, IO_BITMAP_B, 0x2002)                                                                 \

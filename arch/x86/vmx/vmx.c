@@ -40,17 +40,16 @@ void vmx_read_caps(struct vmx_caps *c)
 	vmx_caps_read(c, read_msr, NULL);
 }
 
-bool vmx_unlock(struct vmx_caps *c)
+void vmx_unlock(struct vmx_caps *c)
 {
-	if (!(c->feature_control & FEATURE_CONTROL_LOCKED)) {
-		c->feature_control |= FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX;
-		if (!wrmsr_safe(MSR_IA32_FEATURE_CONTROL, c->feature_control))
-			return false;
-	}
-	return c->feature_control & FEATURE_CONTROL_VMX;
+	if (c->feature_control & FEATURE_CONTROL_LOCKED)
+		return;
+	wrmsr_safe(MSR_IA32_FEATURE_CONTROL,
+		   c->feature_control | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX);
+	c->feature_control = read_msr(NULL, MSR_IA32_FEATURE_CONTROL);
 }
 
-void vmx_region_init(void *page)
+static void vmx_region_init(void *page)
 {
 	memset(page, 0, PAGE_SIZE);
 	*(uint32_t *)page = (uint32_t)field_get(vmx_caps.basic, 30, 0);

@@ -54,6 +54,9 @@ struct vmx_cpu {
 	uint32_t ring_head;
 };
 
+/** CPUID of the real processor, as control_cpuid.h wants to read it. */
+struct cpuid_entry cpuid_hardware(void *ctx, uint32_t leaf, uint32_t subleaf);
+
 /** What all CPUs can do, less what the command line took away. Valid from virt_bsp_main() on. */
 extern struct vmx_caps vmx_caps;
 
@@ -66,14 +69,11 @@ static inline struct vmx_cpu *this_vmx(void)
 /** Read this CPU's capabilities into @caps. No VMX in CPUID leaves @caps->vmx false. */
 void vmx_read_caps(struct vmx_caps *caps);
 
-/** Allow VMX in IA32_FEATURE_CONTROL if firmware left that open; false if it is locked off. */
-bool vmx_unlock(struct vmx_caps *caps);
+/** Allow VMX in IA32_FEATURE_CONTROL if firmware left that open. */
+void vmx_unlock(struct vmx_caps *caps);
 
 /** Enter VMX operation on this CPU. -HV_ERR_HARDWARE if the CPU refuses. */
 int vmx_on(struct vmx_cpu *v) __must_use;
-
-/** Prepare @page as a VMCS region. */
-void vmx_region_init(void *page);
 
 void vmx_clear(const void *vmcs);
 void vmx_load(const void *vmcs);
@@ -125,9 +125,6 @@ extern const char vmx_exit[], vmx_enter[], vmx_enter_check[], vmx_enter_end[];
 /** Enter the guest of the current VMCS for the first time on @cpu; the stack is given up. */
 void vmx_start(struct cpu *cpu) __noreturn;
 
-/** Show the last exits of @v, a line each. Context: crash. */
-void exit_ring_dump(const struct vmx_cpu *v, void (*emit)(const char *line));
-
 /** Set the control domain's registers for its first instruction and enter it. Does not return. */
 struct control_entry {
 	uint64_t rip, rsi, cr3, gdt_base;
@@ -141,11 +138,11 @@ void control_start_sipi(struct vmx_cpu *v, uint8_t vector);
 void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *gprs);
 
 /** Handle RDMSR/WRMSR and port exits of the control domain. */
-void control_rdmsr(struct vmx_cpu *v, struct hv_gprs *gprs);
+void control_rdmsr(struct hv_gprs *gprs);
 void control_wrmsr(struct vmx_cpu *v, struct hv_gprs *gprs);
-void control_io(struct vmx_cpu *v, struct hv_gprs *gprs);
+void control_io(struct hv_gprs *gprs);
 void control_ept_violation(void);
-void control_cr_access(struct vmx_cpu *v, struct hv_gprs *gprs);
+void control_cr_access(const struct hv_gprs *gprs);
 void control_init(struct vmx_cpu *v);
 
 /** A store to the APIC's page that exited: carry it out; false if it was none. */
@@ -163,5 +160,4 @@ void control_apic_init(void);
 /** Set up the bitmaps, shared by all CPUs. Context: boot. */
 void control_msr_init(void);
 void control_io_init(void);
-void *control_msr_bitmap(void);
-void *control_io_bitmaps(void);
+extern uint8_t *control_msr_bitmap, *control_io_bitmaps; /* of ports: A and B */

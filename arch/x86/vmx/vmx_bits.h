@@ -179,3 +179,12 @@ enum vmx_exit {
 #define ACTIVITY_WAIT_FOR_SIPI 3u
 
 #define ACCESS_CODE_64 (1u << 13)
+
+enum exception_vector {
+	VECTOR_DB = 1,
+	VECTOR_NMI = 2,
+	VECTOR_UD = 6,
+	VECTOR_GP = 13,
+	VECTOR_AC = 17,
+	VECTOR_MC = 18
+};
