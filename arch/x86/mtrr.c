@@ -10,7 +10,6 @@
 #define MASK_VALID	BIT64(11)
 #define FIXED_END	MIB
 #define FIRST_FIXED	0x250u
-#define DEF_TYPE_BITS	UINT64_C(0xcff)
 
 static bool type_valid(uint64_t type)
 {
@@ -111,13 +110,21 @@ uint64_t *mtrr_register(struct mtrr_map *m, uint32_t msr)
 
 bool mtrr_valid(const struct mtrr_map *m, uint32_t msr, uint64_t value)
 {
-	bool fixed = msr >= FIRST_FIXED && msr != MSR_MTRR_DEF_TYPE;
-	unsigned int types = fixed ? 8 : msr & 1 && msr < FIRST_FIXED ? 0 : 1;
+	uint64_t rest = MASK64(m->physical_bits - 1, PAGE_SHIFT); /* besides types */
+	unsigned int types = 1;
 
-	if (msr == MSR_MTRR_DEF_TYPE ? value & ~DEF_TYPE_BITS : !fixed && value >> m->physical_bits)
-		return false;
-	for (unsigned int i = 0; i < types; i++)
-		if (!type_valid(value >> (8 * i) & 0xff))
+	if (msr == MSR_MTRR_DEF_TYPE) {
+		rest = DEF_TYPE_FIXED | DEF_TYPE_ENABLE;
+	} else if (msr >= FIRST_FIXED) {
+		types = 8;
+	} else if (msr & 1) {
+		rest |= MASK_VALID;
+		types = 0;
+	}
+	if (types < 8)
+		value &= ~rest;
+	for (; types; types--, value >>= 8)
+		if (!type_valid(value & 0xff))
 			return false;
-	return true;
+	return !value;
 }

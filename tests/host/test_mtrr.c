@@ -164,3 +164,51 @@ TEST(random_registers_against_the_reference)
 		}
 	}
 }
+
+TEST(registers_by_number)
+{
+	struct mtrr_map m = {.variables = 8, .physical_bits = 36};
+
+	CHECK(mtrr_register(&m, 0x2ff) == &m.def_type);
+	CHECK(mtrr_register(&m, 0x200) == &m.base[0]);
+	CHECK(mtrr_register(&m, 0x20f) == &m.mask[7]);
+	CHECK(mtrr_register(&m, 0x250) == &m.fixed[0]);
+	CHECK(mtrr_register(&m, 0x259) == &m.fixed[2]);
+	CHECK(mtrr_register(&m, 0x26f) == &m.fixed[10]);
+	for (uint32_t msr = 0x1f0; msr < 0x310; msr++) /* PAT, 277H, is none of them */
+		CHECK_EQ(!!mtrr_register(&m, msr),
+			 (msr >= 0x200 && msr < 0x210) || msr == 0x250 || msr == 0x258 ||
+				 msr == 0x259 || (msr >= 0x268 && msr < 0x270) || msr == 0x2ff);
+}
+
+TEST(values_that_fault)
+{
+	static const struct {
+		uint32_t msr;
+		uint64_t value;
+		bool valid;
+	} rows[] = {
+		{0x2ff, 0xc06, true},
+		{0x2ff, 0xc02, false},
+		{0x2ff, 0x1006, false},
+		{0x2ff, BIT64(32), false},
+		{0x250, 0x0001040506060606, true},
+		{0x26f, 0x0001040506060206, false},
+		{0x26f, UINT64_C(3) << 56, false},
+		{0x200, 0xfee00000, true},
+		{0x200, 0xfee00006, true},
+		{0x200, 0xfee00007, false},
+		{0x200, 0xfee00106, false},
+		{0x202, BIT64(36), false},
+		{0x201, 0xfffffff800, false},
+		{0x201, 0xffffff800, true},
+		{0x201, 0xffffff801, false},
+		{0x201, 0, true},
+	};
+	struct mtrr_map m = {.variables = 8, .physical_bits = 36};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (mtrr_valid(&m, rows[i].msr, rows[i].value) != rows[i].valid)
+			test_fail(__FILE__, __LINE__, "%#x = %#" PRIx64, rows[i].msr,
+				  rows[i].value);
+}

@@ -27,7 +27,7 @@
 	X(5, KICK, "an IPI or event reached the vCPUs in `kick`: wake or kick their threads")      \
 	X(6, WAIT_SIPI, "in wait-for-SIPI; block until a KICK names this vCPU")                    \
 	X(7, SHUTDOWN, "triple fault")                                                             \
-	X(8, FAIL_ENTRY, "VM entry refused: `reason`, `text` names the failing check")             \
+	X(8, FAIL_ENTRY, "VM entry refused: `reason`; the log has the VMCS")                       \
 	X(9, INTERNAL, "exit that this hypervisor does not handle; the VM stops; `text`")          \
 	X(10, DEBUG, "#DB or #BP with guest debugging on")                                         \
 	X(11, TPR, "CR8/TPR dropped below the threshold asked for")

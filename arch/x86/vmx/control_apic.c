@@ -15,21 +15,19 @@
 #include <x86/lapic.h>
 #include <x86/mem.h>
 #include <x86/vmx/control_ept.h>
+#include <x86/vmx/store.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
 #define ICR_LOW		   0x300u
 #define ICR_HIGH	   0x310u
-#define REX_W		   8
-#define REX_R		   4
+#define PAGE_PRESENT	   BIT64(0)
 #define PAGE_LARGE	   BIT64(7)
 #define PAGE_ADDRESS	   MASK64(51, 12)
 #define ICR_MODE(icr)	   field_get((icr), 10, 8)
 #define ICR_SHORTHAND(icr) field_get((icr), 19, 18)
 #define MODE_STARTUP	   6
 #define ALL_OTHERS	   3
-#define OP_MOV_REG	   0x89
-#define OP_MOV_IMM	   0xc7
 #define SIPI_WAITING	   1u
 #define SIPI_RECEIVED	   0x100u
 
@@ -79,47 +77,33 @@ static uint64_t read_physical(uint64_t pa)
 	return value;
 }
 
-/* The next byte of code at *@rip, as the control domain's page tables map it. */
-static uint8_t fetch(uint64_t *rip)
+/* The eight bytes at @va as the control domain's page tables map them; 0 where nothing is. */
+static uint64_t read_linear(uint64_t va)
 {
-	uint64_t entry = vmread(VMCS_GUEST_CR3), va = (*rip)++;
+	uint64_t entry = vmread(VMCS_GUEST_CR3) | PAGE_PRESENT;
 	unsigned int shift = 48;
 
 	do {
 		shift -= 9;
 		entry = read_physical((entry & PAGE_ADDRESS) + 8 * (va >> shift & 511));
-	} while ((entry & 1) && shift > PAGE_SHIFT && !(shift < 39 && (entry & PAGE_LARGE)));
-	va &= BIT64(shift) - 1;
-	va |= entry & PAGE_ADDRESS & ~(BIT64(shift) - 1);
-	return (uint8_t)(read_physical(va & ~UINT64_C(7)) >> 8 * (va & 7));
+		if (!(entry & PAGE_PRESENT))
+			return 0;
+	} while (shift > PAGE_SHIFT && !(shift < 39 && (entry & PAGE_LARGE)));
+	return read_physical((entry & PAGE_ADDRESS & ~(BIT64(shift) - 1)) |
+			     (va & (BIT64(shift) - 1)));
 }
 
-/* The value that the instruction at *@rip stores; *@rip moves behind it. */
-static bool decode_store(const struct hv_gprs *g, uint64_t *rip, uint32_t *value)
+static bool decode(const struct hv_gprs *g, uint64_t *rip, uint32_t *value)
 {
-	uint8_t op = fetch(rip), rex = 0, modrm, mod, rm, sib = 0;
-	unsigned int reg;
+	uint64_t first = align_down(*rip, 8);
+	uint64_t code[] = {read_linear(first), read_linear(first + 8), read_linear(first + 16)};
+	struct hv_gprs regs = *g;
+	unsigned int length;
 
-	if ((op & 0xf0) == 0x40) {
-		rex = op;
-		op = fetch(rip);
-	}
-	modrm = fetch(rip);
-	mod = modrm >> 6;
-	rm = modrm & 7;
-	if (rm == 4)
-		sib = fetch(rip);
-	if (mod == 1)
-		*rip += 1;
-	else if (mod == 2 || rm == 5 || (rm == 4 && (sib & 7) == 5))
-		*rip += 4;
-	reg = (modrm >> 3 & 7) | (rex & REX_R ? 8 : 0);
-	*value = reg == 4 ? (uint32_t)vmread(VMCS_GUEST_RSP) : (uint32_t)((const uint64_t *)g)[reg];
-	if (op == OP_MOV_IMM)
-		for (unsigned int i = 0; i < 32; i += 8)
-			*value = (i ? *value : 0) | (uint32_t)fetch(rip) << i;
-	return (op == OP_MOV_REG || op == OP_MOV_IMM) && !(rex & REX_W) &&
-	       (vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64);
+	regs.rsp = vmread(VMCS_GUEST_RSP);
+	length = store_decode((const uint8_t *)code + *rip % 8, &regs, value);
+	*rip += length;
+	return length && (vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64);
 }
 
 bool control_apic_violation(const struct hv_gprs *g)
@@ -129,7 +113,7 @@ bool control_apic_violation(const struct hv_gprs *g)
 
 	if (!apic_page || align_down(pa, PAGE_SIZE) != apic_page)
 		return false;
-	if (!decode_store(g, &rip, &value)) {
+	if (!decode(g, &rip, &value)) {
 		log_limited(&limit, LOG_WARN, "a store to the local APIC at %#lx is not understood",
 			    vmread(VMCS_GUEST_RIP));
 		vmx_inject_exception(VECTOR_GP, 0);
