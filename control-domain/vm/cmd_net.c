@@ -3,6 +3,7 @@
  * net: the networks that VMs can be on.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,6 +60,18 @@ static void add_bridges(struct json_object *rows)
 		closedir(entries);
 }
 
+static void add_recorded(struct json_object *rows)
+{
+	char path[FILE_NAME_BYTES];
+	char **names = store_folder_names(place(path, "/var/lib/hornero/networks"), "");
+	bool is_bridge;
+
+	for (char **name = names; *name; name++)
+		if (!net_exists(*name, &is_bridge))
+			add_row(rows, *name, *name, NULL, false);
+	store_free_names(names);
+}
+
 static void print_row(struct json_object *row)
 {
 	struct json_object *vms = json_object_object_get(row, "vms");
@@ -79,6 +92,7 @@ static int list_networks(void)
 
 	add_nat(rows);
 	add_bridges(rows);
+	add_recorded(rows);
 	if (say_json) {
 		print_json(rows);
 		return EXIT_OK;
@@ -90,11 +104,85 @@ static int list_networks(void)
 	return EXIT_OK;
 }
 
+static int check_name(const char *name)
+{
+	struct reason why;
+
+	if (units_check_name("network", name, &why))
+		return fail(EXIT_USAGE, "%s", why.text);
+	if (strlen(name) > 15)
+		return fail(EXIT_USAGE, "'%s': a network's name has at most 15 characters", name);
+	if (!strcmp(name, "nat") || !strcmp(name, "none") || !strcmp(name, NAT_BRIDGE) ||
+	    !strncmp(name, "vm-", 3))
+		return fail(EXIT_USAGE, "'%s' means something else already; choose another name",
+			    name);
+	return EXIT_OK;
+}
+
+static int create(const char *name)
+{
+	char path[FILE_NAME_BYTES];
+	struct reason why;
+	bool is_bridge;
+	int code = check_name(name);
+
+	if (code)
+		return code;
+	if (net_exists(name, &is_bridge) || !access(net_record(path, name), F_OK))
+		return fail(EXIT_STATE,
+			    "there is a network or card '%s' already; choose another name", name);
+	if (make_folder(place(path, "/var/lib/hornero/networks"), &why) ||
+	    write_text(net_record(path, name), "version = 1\n", &why))
+		return fail(EXIT_FAILED, "%s", why.text);
+	if (say_json)
+		return list_networks();
+	say("Network '%s' is there; 'vm create NAME --net %s' puts a VM on it. It connects VMs with each "
+	    "other only, and they choose their addresses.",
+	    name, name);
+	return EXIT_OK;
+}
+
+static int delete_network(const char *name)
+{
+	char path[FILE_NAME_BYTES];
+	struct json_object *users;
+	size_t count;
+	int code = check_name(name);
+
+	if (code)
+		return code;
+	if (access(net_record(path, name), F_OK))
+		return fail(EXIT_NOT_FOUND, "there is no network '%s' that 'vm net create' made",
+			    name);
+	users = users_of(name);
+	count = json_object_array_length(users);
+	if (count)
+		code = fail(EXIT_STATE, "'%s' is on network '%s'; 'vm set %s --net nat' moves it",
+			    json_object_get_string(json_object_array_get_idx(users, 0)), name,
+			    json_object_get_string(json_object_array_get_idx(users, 0)));
+	json_object_put(users);
+	if (code)
+		return code;
+	if (unlink(path))
+		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
+	if (!is_elsewhere())
+		tap_remove(name);
+	if (say_json)
+		return list_networks();
+	say("network '%s' is deleted", name);
+	return EXIT_OK;
+}
+
 int net_main(struct cli_call *call)
 {
 	const char *verb = call->args ? call->arg[0] : "list";
 
 	if (!strcmp(verb, "list") && call->args <= 1)
 		return list_networks();
-	return fail(EXIT_USAGE, "net: write 'vm net' to list the networks");
+	if (!strcmp(verb, "create") && call->args == 2)
+		return create(call->arg[1]);
+	if (!strcmp(verb, "delete") && call->args == 2)
+		return delete_network(call->arg[1]);
+	return fail(EXIT_USAGE,
+		    "net: write 'vm net', 'vm net create NAME' or 'vm net delete NAME'");
 }

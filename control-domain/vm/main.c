@@ -72,9 +72,10 @@ const struct cli_command cli_commands[] = {
 	 OPTIONS({"name", 0, "NAME", "import: its name (default: the file's)"},
 		 {"sha256", 0, "SUM", "import: refuse a file with another sum"},
 		 {"yes", 'y', NULL, "delete: do not ask"})},
-	{"net", "", "networks that VMs can be on", net_main, 0, 1, NULL,
-	 .more = "'none': no card. 'nat': an address by DHCP, names, the outside through the control "
-		 "domain.\nAny other name is a bridge of this system."},
+	{"net", "[create NAME|delete NAME]", "networks that VMs can be on", net_main, 0, 2, NULL,
+	 .more = "  none    no network card\n"
+		 "  nat     an address by DHCP, names, the outside through the control domain\n"
+		 "  NAME    one among VMs only, made by 'vm net create', or a bridge of this system"},
 	{"autostart", "[NAME [ORDER|no]]", "what starts at boot, and in which order",
 	 autostart_main, 0, 2, OPTIONS({"start", 0, NULL, "start it all now"})},
 	{0}};

@@ -24,6 +24,37 @@ bool net_exists(const char *name, bool *is_bridge)
 	return !access(path, F_OK);
 }
 
+const char *net_record(char buffer[FILE_NAME_BYTES], const char *name)
+{
+	return place(buffer, "/var/lib/hornero/networks/%s", name);
+}
+
+/* IPv6 of ours has no business on guests' cables. */
+static void without_ipv6(const char *name)
+{
+	char setting[96];
+	int fd;
+
+	snprintf(setting, sizeof(setting), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	fd = open(setting, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return; /* this Linux has none */
+	if (write(fd, "1", 1) != 1)
+		fprintf(stderr, "vm: note: %s: %s\n", setting, strerror(errno));
+	close(fd);
+}
+
+int bridge_create(const char *name, struct reason *why)
+{
+	const char *const add[] = {"ip", "link", "add", name, "type", "bridge", NULL};
+	const char *const up[] = {"ip", "link", "set", name, "up", NULL};
+
+	if (run_program(add, why))
+		return -1;
+	without_ipv6(name);
+	return run_program(up, why);
+}
+
 static int persist(const char *tap, bool on, struct reason *why)
 {
 	const char *const load[] = {"modprobe", "tun", NULL};
@@ -76,20 +107,11 @@ static int join(const char *tap, const char *bridge, struct reason *why)
 
 int tap_create(const char *tap, const char *bridge, struct reason *why)
 {
-	char setting[96];
 	bool is_bridge;
-	int fd;
 
 	if (!net_exists(tap, &is_bridge) && persist(tap, true, why))
 		return -1;
-	/* Our own IPv6 stack has no business on a guest's cable. */
-	snprintf(setting, sizeof(setting), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", tap);
-	fd = open(setting, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		if (write(fd, "1", 1) != 1)
-			fprintf(stderr, "vm: note: %s: %s\n", setting, strerror(errno));
-		close(fd);
-	}
+	without_ipv6(tap);
 	return join(tap, bridge, why);
 }
 
@@ -101,26 +123,35 @@ void net_remove(const char *name)
 		tap_remove(net_tap_name(name, tap));
 }
 
+/* A recorded network comes up when the first VM needs it. */
+static int net_check(const char *network, struct reason *why)
+{
+	char path[FILE_NAME_BYTES];
+	bool is_bridge;
+
+	if (net_exists(network, &is_bridge))
+		return is_bridge ? 0
+				 : reason_set(why,
+					      "%s is a network card, not a network; 'vm net' lists "
+					      "those there are",
+					      network);
+	if (!access(net_record(path, network), F_OK))
+		return bridge_create(network, why);
+	return reason_set(
+		why,
+		"there is no network '%s'; 'vm net' lists them, 'vm net create %s' makes one "
+		"among VMs",
+		network, network);
+}
+
 int net_prepare(const char *name, const struct definition *definition, char tap[16],
 		struct reason *why)
 {
-	bool is_bridge;
-
 	*tap = '\0';
 	if (!strcmp(definition->net, "none") || is_elsewhere())
 		return 0;
 	net_tap_name(name, tap);
 	if (!strcmp(definition->net, "nat"))
 		return nat_prepare(name, definition, tap, why);
-	if (!net_exists(definition->net, &is_bridge))
-		return reason_set(why,
-				  "'%s': there is no network '%s'; 'vm net' lists them, 'vm net "
-				  "create %s --uplink CARD' makes one",
-				  name, definition->net, definition->net);
-	if (!is_bridge)
-		return reason_set(why,
-				  "'%s': %s is a network card, not a network; 'vm net create lan "
-				  "--uplink %s' makes one of it",
-				  name, definition->net, definition->net);
-	return tap_create(tap, definition->net, why);
+	return net_check(definition->net, why) ? -1 : tap_create(tap, definition->net, why);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Networks of VMs. `nat` is ours: the bridge nat0 with DHCP and names by dnsmasq, and rules by
- * nftables. Any other name is a bridge that `vm net create` or somebody else made.
+ * nftables. Any other name is a bridge: one
+ * that `vm net create` recorded and that is made when it is needed, or somebody else's.
  *
  * Each VM gets a tap interface. On nat it also has a fixed address, so that spoofed ones can be
  * dropped and ports be published. net_rules.c writes the rules, net_nat.c sets all up, cmd_net.c is
@@ -61,6 +62,12 @@ int nat_prepare(const char *name, const struct definition *definition, const cha
 
 /** Read what is known of nat; false if it is not up. */
 bool nat_read(struct net_hosts *hosts);
+
+/** Where a network made by `vm net create` is recorded. */
+const char *net_record(char buffer[FILE_NAME_BYTES], const char *name);
+
+/** Create a bridge without address or IPv6, up. 0, or -1 with @why. */
+int bridge_create(const char *name, struct reason *why);
 
 /** Create a tap interface and put it into a bridge. 0, or -1 with @why. */
 int tap_create(const char *tap, const char *bridge, struct reason *why);

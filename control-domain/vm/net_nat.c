@@ -77,18 +77,14 @@ static int make_bridge(const char *subnet, struct reason *why)
 {
 	char address[24];
 	bool is_bridge;
-	const char *const add[] = {"ip", "link", "add", NAT_BRIDGE, "type", "bridge", NULL};
 	const char *const give[] = {"ip", "addr", "add", address, "dev", NAT_BRIDGE, NULL};
-	const char *const up[] = {"ip", "link", "set", NAT_BRIDGE, "up", NULL};
 
 	if (net_exists(NAT_BRIDGE, &is_bridge))
 		return 0;
 	snprintf(address, sizeof(address), "%.11s.1/24", subnet);
-	if (run_program(add, why))
+	if (bridge_create(NAT_BRIDGE, why))
 		return -1;
-	/* Guests have no IPv6 here, so we show them none. */
-	write_setting("/proc/sys/net/ipv6/conf/" NAT_BRIDGE "/disable_ipv6", "1");
-	if (run_program(give, why) || run_program(up, why)) {
+	if (run_program(give, why)) {
 		tap_remove(NAT_BRIDGE);
 		return -1;
 	}

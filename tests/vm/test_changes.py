@@ -267,3 +267,20 @@ def test_completion(vm):
     assert complete("vm", "start", "w") == ["web"]
     assert complete("vm", "create", "--mem") == ["--memory"]
     assert complete("vm", "run", "x", "--image", "") == ["demo"]
+
+
+def test_networks(vm):
+    assert [row["name"] for row in vm.ok("net", "--json").json][0] == "nat"
+    row = next(row for row in vm.ok("net", "create", "lan", "--json").json if row["name"] == "lan")
+    assert row == {"name": "lan", "bridge": "lan", "subnet": None, "up": False, "vms": []}
+    assert vm.run("net", "create", "lan").code == 4
+    for name, said in (("nat", "means something else"), ("a/b", "cannot be a name"),
+                       ("abcdefghijklmnop", "at most 15")):
+        refused = vm.run("net", "create", name)
+        assert refused.code == 2 and said in refused.err
+    vm.ok("create", "web", "--image", "demo", "-n", "lan")
+    refused = vm.run("net", "delete", "lan")
+    assert refused.code == 4 and "vm set web --net nat" in refused.err
+    vm.ok("set", "web", "-n", "nat")
+    vm.ok("net", "delete", "lan")
+    assert vm.run("net", "delete", "lan").code == 3

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from bench.machine import READY
-from bench.medium import BUILD
+from bench.medium import BUILD, TOP
 
 KVM = BUILD / "kvm/modules"
 INITRAMFS = str(BUILD / "control-domain/initramfs-vm")
@@ -98,6 +98,23 @@ def domain(shared_machine, request):
     made = Domain(machine, request.param)
     made.ok(" && ".join(f"insmod /kvm/{name}" for name in MODULES))
     return made
+
+
+def test_the_readme_word_for_word(domain):
+    section = (TOP / "README.md").read_text().split("## Virtual machines")[1]
+    run, listed, ssh, *rest = re.findall(r"^    (vm .*)$", section, re.M)
+    console = domain.console(run)
+    console.expect(PROMPT)
+    console.run("until ip addr show eth0 | grep -q 'inet '; do usleep 100000; done")
+    assert console.detach() == 0
+    assert "running" in domain.ok(listed)
+    login = domain.console(ssh)
+    login.type("uname -n; exit\n")
+    login.expect(r"demo\r?\n")
+    assert login.process.wait(domain.patience) == 0
+    for command in rest:
+        domain.ok(command)
+    assert len(rest) == 2 and "There is no VM yet" in domain.ok("vm list")
 
 
 @pytest.fixture(scope="module")
