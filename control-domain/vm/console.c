@@ -90,7 +90,7 @@ static bool write_all(int fd, const char *data, size_t bytes)
 
 enum step { GO_ON, DETACHED, ENDED };
 
-static enum step pass_output(int fd)
+static enum step pass_output(int fd, uint64_t *awaited)
 {
 	char chunk[CHUNK_BYTES];
 	ssize_t bytes = read(fd, chunk, sizeof(chunk));
@@ -99,6 +99,7 @@ static enum step pass_output(int fd)
 		return GO_ON;
 	if (bytes <= 0)
 		return ENDED;
+	*awaited -= (uint64_t)bytes < *awaited ? (uint64_t)bytes : *awaited;
 	return write_all(STDOUT_FILENO, chunk, (size_t)bytes) ? GO_ON : DETACHED;
 }
 
@@ -125,7 +126,8 @@ static enum step pass_input(int fd, int *watched)
 	return detach ? DETACHED : GO_ON;
 }
 
-static enum step view(const char *name, int fd)
+/* @scrollback bytes are shown before a key counts: a script's Ctrl-] must not outrun them. */
+static enum step view(const char *name, int fd, uint64_t scrollback)
 {
 	struct pollfd events[] = {{.fd = fd, .events = POLLIN},
 				  {.fd = STDIN_FILENO, .events = POLLIN},
@@ -133,11 +135,13 @@ static enum step view(const char *name, int fd)
 	struct signalfd_siginfo info;
 	enum step step = GO_ON;
 
+	while (step == GO_ON && scrollback && poll(events, 1, END_MS) == 1)
+		step = pass_output(fd, &scrollback);
 	while (step == GO_ON) {
 		if (poll(events, 3, -1) < 0 && errno != EINTR)
 			return DETACHED;
 		if (events[0].revents)
-			step = pass_output(fd);
+			step = pass_output(fd, &scrollback);
 		if (step == GO_ON && events[1].revents)
 			step = pass_input(fd, &events[1].fd);
 		if (events[2].revents && read(events[2].fd, &info, sizeof(info)) > 0)
@@ -168,7 +172,8 @@ static void tell_end(const char *name, enum step step, bool *ended)
 
 int console_attach(const char *name, bool *ended)
 {
-	struct json_object *answer;
+	struct json_object *answer, *kept;
+	uint64_t scrollback = 0;
 	enum step step;
 	struct reason why;
 	int fd = control_connect(name, &why);
@@ -181,9 +186,11 @@ int console_attach(const char *name, bool *ended)
 		close(fd);
 		return fail(EXIT_FAILED, "'%s': %s", name, why.text);
 	}
+	if (json_object_object_get_ex(answer, "scrollback_bytes", &kept))
+		scrollback = json_object_get_uint64(kept);
 	json_object_put(answer);
 	set_raw();
-	step = view(name, fd);
+	step = view(name, fd, scrollback);
 	restore();
 	close(fd);
 	tell_end(name, step, ended);
@@ -192,6 +199,7 @@ int console_attach(const char *name, bool *ended)
 
 static int dump(const char *name)
 {
+	uint64_t unused = 0;
 	struct reason why;
 	int fd = control_connect(name, &why);
 	struct json_object *answer = fd < 0 ? NULL : control_ask(fd, "dump", NULL, &why);
@@ -202,7 +210,7 @@ static int dump(const char *name)
 		return fail(EXIT_FAILED, "'%s': %s", name, why.text);
 	}
 	json_object_put(answer);
-	while (pass_output(fd) == GO_ON)
+	while (pass_output(fd, &unused) == GO_ON)
 		continue;
 	close(fd);
 	return EXIT_OK;

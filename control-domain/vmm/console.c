@@ -350,6 +350,15 @@ uint64_t console_printed(struct console *console)
 	return bytes;
 }
 
+uint64_t console_kept(struct console *console)
+{
+	pthread_mutex_lock(&console->lock);
+	uint64_t bytes = console->ring.end - scrollback_start(&console->ring);
+
+	pthread_mutex_unlock(&console->lock);
+	return bytes;
+}
+
 void console_resize(struct console *console, uint16_t columns, uint16_t rows)
 {
 	for (int port = 0; port < CONSOLE_PORTS; port++)

@@ -93,6 +93,9 @@ void console_type(struct console *console, const uint8_t *data, size_t bytes);
 /* Bytes printed since the start. Any thread. */
 uint64_t console_printed(struct console *console);
 
+/* Bytes that a new viewer gets to see at once. Any thread. */
+uint64_t console_kept(struct console *console);
+
 /* Last chance to show everything: blocks for at most a second. */
 void console_flush(struct console *console);
 

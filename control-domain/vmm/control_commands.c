@@ -209,6 +209,14 @@ static int do_resize(struct machine *machine, struct json_object *request,
 	return 0;
 }
 
+/* A viewer that types only once it has shown what was said before shows all of it. */
+static int do_console(struct machine *machine, struct json_object *request,
+		      struct json_object *reply, struct reason *why)
+{
+	add_number(reply, "scrollback_bytes", console_kept(&machine->console));
+	return do_resize(machine, request, reply, why);
+}
+
 static int do_nothing(struct machine *machine, struct json_object *request,
 		      struct json_object *reply, struct reason *why)
 {
@@ -243,7 +251,7 @@ static const struct {
 	{"kill", do_kill, CONTROL_GO_ON},
 	{"resize", do_resize, CONTROL_GO_ON},
 	{"events", do_events, CONTROL_EVENTS},
-	{"console", do_resize, CONTROL_CONSOLE},
+	{"console", do_console, CONTROL_CONSOLE},
 	{"dump", do_nothing, CONTROL_DUMP},
 };
 
