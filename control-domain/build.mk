@@ -19,6 +19,14 @@ CD_FILES := /usr/bin/dropbear=/usr/sbin/dropbear /usr/bin/dropbearkey=/usr/bin/d
 	/usr/bin/resize2fs=/usr/sbin/resize2fs /usr/bin/flock=/usr/bin/flock
 CD_MODULES := $(CD)/hornero.ko
 
+# The people's shell, what it completes, and the manual pages as text, which the script `man` shows.
+CD_FILES += /usr/bin/bash=/usr/bin/bash $(foreach c,vm hornero,\
+	/usr/share/completion/$(c)=control-domain/$(c)/completion.bash /usr/share/man/$(c)=$(CD)/man/$(c))
+
+$(CD)/man/%: control-domain/%
+	@mkdir -p $(@D)
+	groff -mdoc -Tascii -P-cbou $</$*.8 >$@
+
 include $(sort $(wildcard control-domain/*/build.mk))
 
 # initramfs: small, for tests and rescue. initramfs-vm: with the guests that come along.
@@ -57,15 +65,21 @@ $(CD)/guests.cpio: $(MKINITRAMFS) $(call sources,$(CD_GUEST_FILES))
 	@mkdir -p $(@D)
 	$(MKINITRAMFS) $(addprefix --add ,$(CD_GUEST_FILES)) --output $@
 
+# what converts disk images, and the libraries that it alone needs
+$(CD)/tools.cpio: $(MKINITRAMFS)
+	@mkdir -p $(@D)
+	$(MKINITRAMFS) --add /usr/bin/qemu-img=/usr/bin/qemu-img --output $@.plain
+	zstd -q -9 -f --rm $@.plain -o $@
+
 # archives behind one another, each at a multiple of 4 bytes
 joined = for part in $(1); do cat $$part; size=$$(stat -c %s $$part); head -c $$((-size & 3)) /dev/zero; done
 
-$(CD)/initramfs-vm: $(CD)/initramfs $(CD)/guests.cpio
+$(CD)/initramfs-vm: $(CD)/initramfs $(CD)/tools.cpio $(CD)/guests.cpio
 	{ $(call joined,$^); } >$@
 
 $(CD)/initramfs-drivers: $(INITRAMFS_PARTS)
 	@mkdir -p $(@D)
 	$(MKINITRAMFS_SYSTEM) --modules control-domain/image/modules.full --output $@
 
-$(CD)/initramfs-full: $(CD)/initramfs-drivers $(CD)/guests.cpio
+$(CD)/initramfs-full: $(CD)/initramfs-drivers $(CD)/tools.cpio $(CD)/guests.cpio
 	{ $(call joined,$^); } >$@

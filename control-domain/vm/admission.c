@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image_format.h"
 #include "machines.h"
 #include "vmm/abi/info.h"
 #include "vmm/abi/ioctl.h"
@@ -41,6 +42,7 @@ static int choose_disk_boot(struct boot_choice *choice, struct reason *why)
 		return reason_set(why,
 				  "booting from a disk needs the image 'demo', which is missing "
 				  "here: set kernel and initrd");
+	choice->takes_keys = image.takes_keys;
 	strcpy(choice->kernel, image.kernel);
 	strcpy(choice->initrd, image.initrd);
 	strcpy(choice->cmdline, "console=hvc0 quiet hornero.boot=disk");
@@ -58,9 +60,9 @@ static int choose_image(const struct definition *definition, struct boot_choice 
 	if (!*image.kernel)
 		return reason_set(
 			why,
-			"image '%s' has no kernel of its own, and booting from a disk's own "
-			"boot entry is not possible yet: set kernel and initrd",
-			definition->image);
+			"image '%s' is a disk, which is copied when a VM is made: 'vm create "
+			"NAME --image %s'",
+			definition->image, definition->image);
 	if (definition->memory_bytes < image.memory_bytes)
 		return reason_set(why, "image '%s' needs %s of memory, and this VM has %s",
 				  definition->image,
@@ -131,6 +133,44 @@ static int check_against(const struct definition *mine, const char *other_name,
 					"one disk destroy it: copy it, or give it to both with "
 					"',ro'",
 					mine->disk[i].path, other_name);
+	return 0;
+}
+
+static int check_format(const char *path, bool boots, struct reason *why)
+{
+	static unsigned char head[64 * 1024];
+	struct reason refused;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t bytes = fd < 0 ? -1 : read(fd, head, sizeof(head));
+
+	if (fd >= 0)
+		close(fd);
+	if (bytes < 512)
+		return 0;
+	switch (image_format_of(head, (size_t)bytes, &refused)) {
+	case IMAGE_RAW:
+		return 0;
+	case IMAGE_QCOW2:
+	case IMAGE_VMDK:
+		return reason_set(why, "disk %s is no raw image: 'vm image import %s' converts it",
+				  path, path);
+	case IMAGE_REFUSED:
+		break;
+	}
+	if (bytes < 0x8006 || memcmp(head + 0x8001, "CD001", 5))
+		return reason_set(why, "disk %s: %s", path, refused.text);
+	return boots ? reason_set(why, "disk %s is an ISO image: " CANNOT_BOOT, path) : 0;
+}
+
+int machine_check_formats(const struct definition *definition, struct reason *why)
+{
+	bool boots = !*definition->kernel && !*definition->image;
+	struct stat status;
+
+	for (unsigned int i = 0; i < definition->disks; i++)
+		if (!stat(definition->disk[i].path, &status) && S_ISREG(status.st_mode) &&
+		    check_format(definition->disk[i].path, boots && !i, why))
+			return -1;
 	return 0;
 }
 
@@ -238,6 +278,7 @@ int machine_admit(const char *name, const struct definition *definition, struct 
 	struct boot_choice choice;
 
 	if (machine_boot_choice(definition, &choice, why) || check_own_disks(definition, why) ||
+	    machine_check_formats(definition, why) ||
 	    machine_check_disks(name, definition, true, why))
 		return -1;
 	return check_memory(name, definition, why);

@@ -31,6 +31,15 @@ static void add_options(struct option_list *options, const struct cli_option *mo
 		options->list[options->count++] = *more;
 }
 
+const char *cli_option_name(const struct definition_key *key, char name[24])
+{
+	snprintf(name, 24, "%s", key->name);
+	for (char *at = name; *at; at++)
+		if (*at == '_')
+			*at = '-';
+	return name;
+}
+
 static void add_keys(struct option_list *options)
 {
 	for (unsigned int i = 0; i < definition_key_count; i++) {
@@ -38,10 +47,7 @@ static void add_keys(struct option_list *options)
 		char *name = options->names[options->count];
 		struct cli_option *option = &options->list[options->count++];
 
-		snprintf(name, sizeof(options->names[0]), "%s", key->name);
-		for (char *at = name; *at; at++)
-			if (*at == '_')
-				*at = '-';
+		cli_option_name(key, name);
 		*option = (struct cli_option){.name = name, .value = key->value, .help = key->help};
 		for (unsigned int l = 0; l < sizeof(key_letters) / sizeof(key_letters[0]); l++)
 			if (!strcmp(key_letters[l].key, key->name))

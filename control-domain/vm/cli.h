@@ -35,6 +35,9 @@ struct cli_command {
 	const char *more;		  /* paragraph for --help, or NULL */
 };
 
+/** The option that sets a key: with '-' where the key has '_'. Returns @name. */
+const char *cli_option_name(const struct definition_key *key, char name[24]);
+
 struct cli_call {
 	const struct cli_command *command;
 	struct {

@@ -27,7 +27,7 @@ static unsigned int new_disk_count;
 static bool names_file(const struct definition_key *key)
 {
 	return !strcmp(key->name, "kernel") || !strcmp(key->name, "initrd") ||
-	       !strcmp(key->name, "disk");
+	       !strcmp(key->name, "disk") || !strcmp(key->name, "cloud_init");
 }
 
 /* "10G" becomes a new disk of the VM. */
@@ -90,7 +90,7 @@ static int absolute(const char *value, char *out, size_t size, struct reason *wh
 int machine_option(const char *name, const struct definition_key *key, const char *value,
 		   struct definition *definition, bool make_disk, struct reason *why)
 {
-	char changed[PATH_BYTES + 16], path[PATH_BYTES];
+	char changed[PATH_BYTES + 16], path[PATH_BYTES], option[24];
 	struct reason inner;
 	int failed = 0;
 
@@ -102,7 +102,7 @@ int machine_option(const char *name, const struct definition_key *key, const cha
 				   : reason_set(&inner, "'%s': 'vm disk %s add %s' makes a disk",
 						value, name, value);
 		value = path;
-	} else if (!failed && names_file(key)) {
+	} else if (!failed && names_file(key) && strcmp(value, "none")) {
 		failed = absolute(value, changed, sizeof(changed), &inner);
 		value = changed;
 	}
@@ -110,7 +110,7 @@ int machine_option(const char *name, const struct definition_key *key, const cha
 		failed = key->set(definition, value, &inner);
 	if (!failed)
 		return 0;
-	return reason_set(why, "--%s: %s", key->name, inner.text);
+	return reason_set(why, "--%s: %s", cli_option_name(key, option), inner.text);
 }
 
 static void remove_new_disks(const char *name)
@@ -203,6 +203,8 @@ static int check_files(const char *name, const struct definition *definition, st
 		return -1;
 	if ((*definition->image || *definition->kernel) &&
 	    machine_boot_choice(definition, &choice, why))
+		return -1;
+	if (guest_check_cloud_init(definition, why) || machine_check_formats(definition, why))
 		return -1;
 	return machine_check_disks(name, definition, false, why);
 }

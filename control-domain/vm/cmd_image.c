@@ -130,7 +130,8 @@ static int run_conversion(enum image_format format, int in, int out, struct reas
 	if (!child)
 		convert_locked_in(format, in, out, ends[1]);
 	close(ends[1]);
-	ssize_t bytes = child > 0 ? read(ends[0], said, sizeof(said) - 1) : 0;
+	ssize_t bytes =
+		child > 0 ? read_with_progress(ends[0], said, sizeof(said) - 1, "converting") : 0;
 
 	said[bytes > 0 ? bytes : 0] = '\0';
 	close(ends[0]);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hypervisor_log.h"
 #include "machines.h"
 
 /* "10m", "2h", "1d" ago, or the beginning of a time as the lines have it. */
@@ -41,19 +42,21 @@ static int since_text(const char *given, char text[32], struct reason *why)
 			  given);
 }
 
+enum { LINE_BYTES = 1200 };
+
 struct printer {
-	char line[1200];
+	char line[LINE_BYTES];
 	size_t used;
 	char since[32];
 	struct json_object *rows; /* with --json */
+	struct hypervisor_log hypervisor;
+	char waiting[LINE_BYTES]; /* the hypervisor's next line, until its time has come */
 };
 
-static void print_line(struct printer *printer)
+static void print_line(struct printer *printer, char *line)
 {
-	char *line = printer->line, *space = strchr(line, ' ');
+	char *space = strchr(line, ' ');
 
-	printer->line[printer->used] = '\0';
-	printer->used = 0;
 	if (strncmp(line, printer->since, strlen(printer->since)) < 0)
 		return;
 	if (!printer->rows) {
@@ -70,6 +73,29 @@ static void print_line(struct printer *printer)
 	json_object_array_add(printer->rows, row);
 }
 
+/* The hypervisor's lines up to a time, or all of them. */
+static void print_hypervisor(struct printer *printer, const char *until)
+{
+	for (;;) {
+		if (!*printer->waiting &&
+		    !hypervisor_log_next(&printer->hypervisor, printer->waiting, LINE_BYTES))
+			return;
+		if (until && strncmp(printer->waiting, until, strlen("2026-01-31T12:00:00")) > 0)
+			return;
+		print_line(printer, printer->waiting);
+		*printer->waiting = '\0';
+	}
+}
+
+static void line_is_complete(struct printer *printer)
+{
+	printer->line[printer->used] = '\0';
+	printer->used = 0;
+	hypervisor_log_learn(&printer->hypervisor, printer->line);
+	print_hypervisor(printer, printer->line);
+	print_line(printer, printer->line);
+}
+
 static void print_rest(struct printer *printer, int fd)
 {
 	char chunk[4096];
@@ -78,7 +104,7 @@ static void print_rest(struct printer *printer, int fd)
 	while ((bytes = read(fd, chunk, sizeof(chunk))) > 0)
 		for (ssize_t i = 0; i < bytes; i++) {
 			if (chunk[i] == '\n' || printer->used == sizeof(printer->line) - 1)
-				print_line(printer);
+				line_is_complete(printer);
 			if (chunk[i] != '\n' && chunk[i] != '\r')
 				printer->line[printer->used++] = chunk[i];
 		}
@@ -113,6 +139,7 @@ static int follow(struct printer *printer, const char *name, const char *path)
 			continue;
 		print_rest(printer, fd);
 	}
+	print_hypervisor(printer, NULL);
 	return EXIT_OK;
 }
 
@@ -136,10 +163,12 @@ int logs_main(struct cli_call *call)
 	snprintf(older, sizeof(older), "%s.1", path);
 	if (say_json)
 		printer.rows = json_object_new_array();
+	hypervisor_log_open(&printer.hypervisor, name);
 	print_file(&printer, older);
 	if (cli_has(call, "follow") && !say_json)
 		return follow(&printer, name, path);
 	print_file(&printer, path);
+	print_hypervisor(&printer, NULL);
 	if (say_json)
 		print_json(printer.rows);
 	return EXIT_OK;

@@ -27,10 +27,13 @@ static void add_row(struct json_object *rows, const char *name, const char *brid
 		    const char *subnet, bool up)
 {
 	struct json_object *row = json_object_new_object();
+	char card[16];
 
 	json_object_object_add(row, "name", json_object_new_string(name));
 	json_object_object_add(row, "bridge", json_object_new_string(bridge));
 	json_object_object_add(row, "subnet", subnet ? json_object_new_string(subnet) : NULL);
+	json_object_object_add(row, "uplink",
+			       *uplink_card(name, card) ? json_object_new_string(card) : NULL);
 	json_object_object_add(row, "up", json_object_new_boolean(up));
 	json_object_object_add(row, "vms", users_of(name));
 	json_object_array_add(rows, row);
@@ -76,17 +79,20 @@ static void print_row(struct json_object *row)
 {
 	struct json_object *vms = json_object_object_get(row, "vms");
 	struct json_object *subnet = json_object_object_get(row, "subnet");
+	struct json_object *card = json_object_object_get(row, "uplink");
 
-	printf("%-12s %-8s %-18s", json_object_get_string(json_object_object_get(row, "name")),
+	printf("%-15s %-15s %-14s %-8s",
+	       json_object_get_string(json_object_object_get(row, "name")),
 	       json_object_get_string(json_object_object_get(row, "bridge")),
-	       subnet ? json_object_get_string(subnet) : "-");
+	       subnet ? json_object_get_string(subnet) : "-",
+	       card ? json_object_get_string(card) : "-");
 	for (size_t i = 0; i < json_object_array_length(vms); i++)
 		printf("%s%s", i ? ", " : " ",
 		       json_object_get_string(json_object_array_get_idx(vms, i)));
 	putchar('\n');
 }
 
-static int list_networks(void)
+int net_list(void)
 {
 	struct json_object *rows = json_object_new_array();
 
@@ -97,7 +103,7 @@ static int list_networks(void)
 		print_json(rows);
 		return EXIT_OK;
 	}
-	printf("%-12s %-8s %-18s %s\n", "NAME", "BRIDGE", "SUBNET", "VMS");
+	printf("%-15s %-15s %-14s %-8s %s\n", "NAME", "BRIDGE", "SUBNET", "UPLINK", "VMS");
 	for (size_t i = 0; i < json_object_array_length(rows); i++)
 		print_row(json_object_array_get_idx(rows, i));
 	json_object_put(rows);
@@ -119,7 +125,7 @@ static int check_name(const char *name)
 	return EXIT_OK;
 }
 
-static int create(const char *name)
+static int create(const char *name, const char *card)
 {
 	char path[FILE_NAME_BYTES];
 	struct reason why;
@@ -131,13 +137,15 @@ static int create(const char *name)
 	if (net_exists(name, &is_bridge) || !access(net_record(path, name), F_OK))
 		return fail(EXIT_STATE,
 			    "there is a network or card '%s' already; choose another name", name);
+	if (card)
+		return uplink_create(name, card);
 	if (make_folder(place(path, "/var/lib/hornero/networks"), &why) ||
 	    write_text(net_record(path, name), "version = 1\n", &why))
 		return fail(EXIT_FAILED, "%s", why.text);
 	if (say_json)
-		return list_networks();
-	say("Network '%s' is there; 'vm create NAME --net %s' puts a VM on it. It connects VMs with each "
-	    "other only, and they choose their addresses.",
+		return net_list();
+	say("Network '%s' is there; 'vm create NAME --net %s' puts a VM on it. It connects VMs with "
+	    "each other only, and they choose their addresses.",
 	    name, name);
 	return EXIT_OK;
 }
@@ -146,6 +154,7 @@ static int delete_network(const char *name)
 {
 	char path[FILE_NAME_BYTES];
 	struct json_object *users;
+	struct reason why;
 	size_t count;
 	int code = check_name(name);
 
@@ -163,12 +172,14 @@ static int delete_network(const char *name)
 	json_object_put(users);
 	if (code)
 		return code;
+	if (uplink_remove(name, &why))
+		return fail(EXIT_FAILED, "%s", why.text);
 	if (unlink(path))
 		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
 	if (!is_elsewhere())
 		tap_remove(name);
 	if (say_json)
-		return list_networks();
+		return net_list();
 	say("network '%s' is deleted", name);
 	return EXIT_OK;
 }
@@ -178,11 +189,16 @@ int net_main(struct cli_call *call)
 	const char *verb = call->args ? call->arg[0] : "list";
 
 	if (!strcmp(verb, "list") && call->args <= 1)
-		return list_networks();
+		return net_list();
+	if (cli_has(call, "uplink") && strcmp(verb, "create"))
+		return fail(EXIT_USAGE, "net: --uplink goes with 'vm net create NAME'");
 	if (!strcmp(verb, "create") && call->args == 2)
-		return create(call->arg[1]);
+		return create(call->arg[1], cli_value(call, "uplink"));
+	if (!strcmp(verb, "confirm") && call->args == 1)
+		return uplink_confirm();
 	if (!strcmp(verb, "delete") && call->args == 2)
 		return delete_network(call->arg[1]);
 	return fail(EXIT_USAGE,
-		    "net: write 'vm net', 'vm net create NAME' or 'vm net delete NAME'");
+		    "net: write 'vm net', 'vm net create NAME', 'vm net confirm' or 'vm net delete "
+		    "NAME'");
 }

@@ -41,6 +41,10 @@ static void clear(struct definition *definition, const struct definition_key *ke
 		memcpy(definition->initrd, none.initrd, sizeof(none.initrd));
 	else if (!strcmp(key->name, "cmdline"))
 		memcpy(definition->cmdline, none.cmdline, sizeof(none.cmdline));
+	else if (!strcmp(key->name, "boot"))
+		definition->boot_disk = false;
+	else if (!strcmp(key->name, "cloud_init"))
+		memcpy(definition->cloud_init, none.cloud_init, sizeof(none.cloud_init));
 	else if (!strcmp(key->name, "mac"))
 		memcpy(definition->mac, none.mac, sizeof(none.mac));
 	else if (!strcmp(key->name, "cpus_pin"))

@@ -218,19 +218,31 @@ static struct json_object *rates_json(const struct rates *rates)
 	return row;
 }
 
+/* "mmio 120 port 30": those that happened. */
+static void print_reasons(const struct rates *rates)
+{
+	json_object_object_foreach(rates->exits_by_reason, reason, each)
+	{
+		if (json_object_get_int64(each))
+			printf(" %s %lld", reason, (long long)json_object_get_int64(each));
+	}
+}
+
 static void print_rates(const struct rates *rates, size_t count)
 {
 	char memory[32];
 
-	printf("%-16s %-8s %6s %9s %7s %10s %10s %10s %10s\r\n", "NAME", "STATE", "CPU%", "EXITS/S",
-	       "MEMORY", "READ K/S", "WRITE K/S", "NET IN K/S", "NET OUT K/S");
-	for (size_t i = 0; i < count; i++)
-		printf("%-16.16s %-8s %6.1f %9.0f %7s %10.0f %10.0f %10.0f %10.0f\r\n",
-		       rates[i].now->name, vm_state_names[rates[i].now->state],
-		       rates[i].cpu_percent, rates[i].exits,
+	printf("%-16s %-8s %6s %7s %8s %8s %8s %8s %8s  %s\r\n", "NAME", "STATE", "CPU%", "MEMORY",
+	       "READ", "WRITE", "NET IN", "NET OUT", "EXITS/S", "BY REASON (rates in K/S)");
+	for (size_t i = 0; i < count; i++) {
+		printf("%-16.16s %-8s %6.1f %7s %8.0f %8.0f %8.0f %8.0f %8.0f ", rates[i].now->name,
+		       vm_state_names[rates[i].now->state], rates[i].cpu_percent,
 		       units_print_size(rates[i].now->memory_bytes, memory, sizeof(memory)),
 		       rates[i].disk_read / 1024, rates[i].disk_written / 1024,
-		       rates[i].net_received / 1024, rates[i].net_sent / 1024);
+		       rates[i].net_received / 1024, rates[i].net_sent / 1024, rates[i].exits);
+		print_reasons(&rates[i]);
+		fputs("\r\n", stdout);
+	}
 	if (!count)
 		printf("No VM runs.\r\n");
 }

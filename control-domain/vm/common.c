@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,19 @@ bool ask(const char *format, ...)
 	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
 }
 
+ssize_t read_with_progress(int fd, char *buffer, size_t size, const char *what)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	bool quiet = say_json || !isatty(STDERR_FILENO);
+	int seconds = 0;
+
+	while (!quiet && poll(&ready, 1, 1000) == 0)
+		fprintf(stderr, "\r%s: %d s ", what, ++seconds);
+	if (seconds)
+		fputs("\r\033[K", stderr);
+	return read(fd, buffer, size);
+}
+
 /* Standard output or error goes into the pipe, all else nowhere. */
 static void become(const char *const *argv, int end, unsigned int stream)
 {
@@ -189,8 +203,10 @@ static int run_with(const char *const *argv, unsigned int stream, char *said, si
 	if (!child)
 		become(argv, ends[1], stream);
 	close(ends[1]);
-	while (child > 0 && (bytes = used + 1 < size ? read(ends[0], said + used, size - 1 - used)
-						     : read(ends[0], rest, sizeof(rest))) > 0)
+	while (child > 0 &&
+	       (bytes = read_with_progress(ends[0], used + 1 < size ? said + used : rest,
+					   used + 1 < size ? size - 1 - used : sizeof(rest),
+					   argv[0])) > 0)
 		used += used + 1 < size ? (size_t)bytes : 0;
 	said[used] = '\0';
 	close(ends[0]);

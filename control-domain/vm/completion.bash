@@ -22,7 +22,7 @@ _vm()
 	case $command in
 	list | ls | top | create) ;;
 	image) mapfile -t COMPREPLY < <(compgen -W "list import delete" -- "$word"; compgen -f -- "$word") ;;
-	net) mapfile -t COMPREPLY < <(compgen -W "list create delete" -- "$word") ;;
+	net) mapfile -t COMPREPLY < <(compgen -W "list create confirm delete" -- "$word") ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "$(vm list -q)" -- "$word")
 		[ "$COMP_CWORD" = 2 ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$word")

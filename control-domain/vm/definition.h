@@ -31,7 +31,9 @@ struct definition {
 	uint64_t cpus;
 	char image[NAME_MAX_BYTES + 1]; /* "" if kernel or disk say what to boot */
 	char kernel[PATH_BYTES], initrd[PATH_BYTES];
-	char cmdline[2048]; /* "" takes the image's, or console=hvc0 */
+	bool boot_disk;		     /* said, not only the default for a disk alone */
+	char cloud_init[PATH_BYTES]; /* user data; "" the usual seed, "none" no seed */
+	char cmdline[2048];	     /* "" takes the image's, or console=hvc0 */
 	struct disk disk[DISKS_MAX];
 	unsigned int disks;
 	char net[NAME_MAX_BYTES + 1]; /* none, nat or a network's name */
@@ -59,6 +61,11 @@ extern const struct definition_key definition_keys[];
 extern const unsigned int definition_key_count;
 
 enum { DEFINITION_VALUE_BYTES = 2304 };
+
+/* Said wherever somebody asks for it. */
+#define CANNOT_BOOT                                                                                \
+	"firmware guests and installers' ISO images cannot boot yet; take the distribution's "     \
+	"cloud image, or a kernel by --kernel"
 
 /** The entry of @name in the table, or NULL. */
 const struct definition_key *definition_find_key(const char *name);

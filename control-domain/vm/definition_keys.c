@@ -134,6 +134,43 @@ static const char *get_cmdline(const struct definition *d, unsigned int index, c
 	return first_only(d->cmdline, index);
 }
 
+static int set_boot(struct definition *d, const char *value, struct reason *why)
+{
+	static const char *const firmware[] = {"firmware", "bios", "uefi",   "efi",
+					       "cdrom",	   "iso",  "network"};
+
+	d->boot_disk = !strcmp(value, "disk");
+	for (unsigned int i = 0; i < sizeof(firmware) / sizeof(firmware[0]); i++)
+		if (!strcmp(value, firmware[i]))
+			return reason_set(why, "'%s': " CANNOT_BOOT, value);
+	return d->boot_disk
+		       ? 0
+		       : reason_set(why,
+				    "'%s' is not 'disk', which boots the first disk's own boot "
+				    "entry; --kernel boots a kernel",
+				    value);
+}
+
+static const char *get_boot(const struct definition *d, unsigned int index, char *buffer,
+			    size_t size)
+{
+	(void)buffer, (void)size;
+	return index || !d->boot_disk ? NULL : "disk";
+}
+
+static int set_cloud_init(struct definition *d, const char *value, struct reason *why)
+{
+	return !strcmp(value, "none") ? copy(d->cloud_init, PATH_BYTES, value, why)
+				      : copy_path(d->cloud_init, value, why);
+}
+
+static const char *get_cloud_init(const struct definition *d, unsigned int index, char *buffer,
+				  size_t size)
+{
+	(void)buffer, (void)size;
+	return first_only(d->cloud_init, index);
+}
+
 static int set_disk(struct definition *d, const char *value, struct reason *why)
 {
 	char path[PATH_BYTES + 8];
@@ -312,6 +349,9 @@ int definition_check(const struct definition *d, struct reason *why)
 		return reason_set(why, "initrd is set without a kernel; add kernel = FILE");
 	if (!*d->image && !*d->kernel && !d->disks)
 		return reason_set(why, "nothing to boot from: set image, kernel or disk");
+	if (d->boot_disk && (*d->kernel || *d->image))
+		return reason_set(why, "boot = disk and %s are both set; take one out",
+				  *d->kernel ? "kernel" : "an image with a kernel of its own");
 	if (d->published && strcmp(d->net, "nat"))
 		return reason_set(why, "publish works on net = nat only, and net is %s", d->net);
 	return 0;
@@ -324,10 +364,14 @@ const struct definition_key definition_keys[] = {
 	{"image", "NAME", "boot this image; 'vm image' lists them", false, set_image, get_image},
 	{"kernel", "FILE", "boot this Linux kernel", false, set_kernel, get_kernel},
 	{"initrd", "FILE", "with this initramfs", false, set_initrd, get_initrd},
+	{"boot", "disk", "the first disk's boot entry (default for a disk without kernel)", false,
+	 set_boot, get_boot},
 	{"cmdline", "TEXT", "kernel command line (default console=hvc0)", false, set_cmdline,
 	 get_cmdline},
 	{"disk", "DISK", "a size (new disk), a file or a block device; ',ro' (default none)", true,
 	 set_disk, get_disk},
+	{"cloud_init", "FILE", "user data for cloud-init; none (default: your SSH keys, the name)",
+	 false, set_cloud_init, get_cloud_init},
 	{"net", "NET", "none, nat or a network's name (default nat)", false, set_net, get_net},
 	{"mac", "ADDRESS", "MAC address (default: made from the name)", false, set_mac, get_mac},
 	{"publish", "HOST:GUEST", "make a guest's port reachable from outside", true, set_publish,

@@ -68,15 +68,16 @@ static int own_key(char *text, size_t size, struct reason *why)
 	return 0;
 }
 
-static char *all_keys(struct reason *why)
+char *guest_keys(void)
 {
+	struct reason why;
 	char path[FILE_NAME_BYTES], own[512] = "";
 	char *owner = read_text(place(path, "/root/.ssh/authorized_keys"), KEYS_MAX_BYTES);
 	char *keys = NULL;
 
-	if (own_key(own, sizeof(own), why))
-		fprintf(stderr, "vm: note: 'vm ssh' will not work: %s\n", why->text);
-	if (asprintf(&keys, "%s%s%s", owner ? owner : "", owner && *owner ? "\n" : "", own) < 0)
+	if (own_key(own, sizeof(own), &why))
+		fprintf(stderr, "vm: note: 'vm ssh' will not work: %s\n", why.text);
+	if (asprintf(&keys, "%s%s%s", own, owner ? owner : "", owner && *owner ? "\n" : "") < 0)
 		keys = NULL;
 	free(owner);
 	return keys;
@@ -113,7 +114,7 @@ int guest_files_add(const char *name, struct boot_choice *choice, struct reason 
 	out = fopen(path, "we");
 	if (!out)
 		return reason_set(why, "%s: %s", path, strerror(errno));
-	keys = all_keys(why);
+	keys = guest_keys();
 	failed = !keys || (*choice->initrd && copy_file(out, choice->initrd));
 	if (!failed)
 		put_files(out, name, keys);

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hypervisor_log.h"
 #include "machines.h"
 
 enum { ARGUMENTS_MAX = 64, START_MS = 30000, LOG_MAX_BYTES = 1 << 20 };
@@ -23,7 +24,7 @@ struct launch {
 	struct boot_choice boot;
 	char folder[FILE_NAME_BYTES], control[FILE_NAME_BYTES], log[FILE_NAME_BYTES];
 	char memory[32], cpus[8], tap[16], net[64];
-	char disk[DISKS_MAX][PATH_BYTES + 16];
+	char disk[DISKS_MAX + 1][PATH_BYTES + 16], seed[FILE_NAME_BYTES];
 	const char *argv[ARGUMENTS_MAX];
 	int argc;
 };
@@ -43,6 +44,11 @@ static void add_devices(struct launch *launch)
 		snprintf(launch->disk[i], sizeof(launch->disk[i]), "path=%s%s",
 			 definition->disk[i].path, definition->disk[i].read_only ? ",ro" : "");
 		add_argument(launch, "--disk", launch->disk[i]);
+	}
+	if (*launch->seed) {
+		snprintf(launch->disk[DISKS_MAX], sizeof(launch->disk[0]), "path=%s,ro",
+			 launch->seed);
+		add_argument(launch, "--disk", launch->disk[DISKS_MAX]);
 	}
 	if (!*launch->tap)
 		return;
@@ -88,6 +94,17 @@ static int open_log(const struct launch *launch, struct reason *why)
 	return fd;
 }
 
+/* When this Linux runs out of memory, programs go first and VMs last. Only root may say so. */
+static void spare_from_oom(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0 && write(fd, "-900", 4) < 0)
+		errno = 0;
+	if (fd >= 0)
+		close(fd);
+}
+
 static pid_t spawn(const struct launch *launch, int log_fd)
 {
 	pid_t child = fork();
@@ -105,6 +122,7 @@ static pid_t spawn(const struct launch *launch, int log_fd)
 	/* Before the program runs, so that all its threads and its helper are inside. */
 	if (cgroup_apply(launch->name, launch->definition, getpid(), &why))
 		log_append(launch->name, why.text);
+	spare_from_oom();
 	execv(launch->argv[0], (char *const *)launch->argv);
 	char text[512];
 
@@ -168,6 +186,7 @@ static int launch_it(struct launch *launch, struct reason *why)
 	if (machine_boot_choice(launch->definition, &launch->boot, why) ||
 	    make_folder(launch->folder, why) ||
 	    (launch->boot.takes_keys && guest_files_add(launch->name, &launch->boot, why)) ||
+	    guest_seed(launch->name, launch->definition, launch->seed, why) ||
 	    net_prepare(launch->name, launch->definition, launch->tap, why))
 		return -1;
 	make_arguments(launch);
@@ -184,6 +203,8 @@ static int launch_it(struct launch *launch, struct reason *why)
 			   : runtime_record(launch->name, child, why);
 	if (!failed)
 		failed = wait_until_up(launch, child, watch, why);
+	if (!failed)
+		hypervisor_note(launch->name, child);
 	close(watch);
 	return failed;
 }

@@ -36,6 +36,25 @@ int machine_boot_choice(const struct definition *definition, struct boot_choice 
 /** Give the guest its name and SSH keys: a changed copy of its initramfs. 0, or -1 with @why. */
 int guest_files_add(const char *name, struct boot_choice *choice, struct reason *why);
 
+/**
+ * Make the disk that cloud-init reads, if the VM is to have one: @path is its name or "". 0, or -1
+ * with @why.
+ */
+int guest_seed(const char *name, const struct definition *definition, char path[FILE_NAME_BYTES],
+	       struct reason *why);
+
+/** Whether cloud-init would read the file named by cloud_init. 0, or -1 with @why. */
+int guest_check_cloud_init(const struct definition *definition, struct reason *why);
+
+/** The image of such a disk, to be freed; NULL without memory. Pure. */
+uint8_t *seed_image(const char *meta, const char *user, size_t *bytes);
+
+/** The text of meta-data, to be freed. @keys: authorized_keys, a key a line. Pure. */
+char *seed_meta(const char *name, const char *mac, const char *keys);
+
+/** Keys that go into a guest: the owner's and ours. To be freed; NULL without memory. */
+char *guest_keys(void);
+
 /** The private key that `vm ssh` uses, in dropbear's form. */
 const char *guest_key_path(char buffer[FILE_NAME_BYTES]);
 
@@ -44,6 +63,9 @@ const char *guest_key_path(char buffer[FILE_NAME_BYTES]);
  * 0, or -1 with @why.
  */
 int machine_admit(const char *name, const struct definition *definition, struct reason *why);
+
+/** Disk files that are no raw images, or an ISO image to boot from. 0, or -1 with @why. */
+int machine_check_formats(const struct definition *definition, struct reason *why);
 
 /** Disks only, against all other VMs' definitions; what `create` and `set` check. */
 int machine_check_disks(const char *name, const struct definition *definition, bool running_only,

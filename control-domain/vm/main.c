@@ -72,10 +72,13 @@ const struct cli_command cli_commands[] = {
 	 OPTIONS({"name", 0, "NAME", "import: its name (default: the file's)"},
 		 {"sha256", 0, "SUM", "import: refuse a file with another sum"},
 		 {"yes", 'y', NULL, "delete: do not ask"})},
-	{"net", "[create NAME|delete NAME]", "networks that VMs can be on", net_main, 0, 2, NULL,
+	{"net", "[create NAME|confirm|delete NAME]", "networks that VMs can be on", net_main, 0, 2,
+	 OPTIONS({"uplink", 0, "CARD",
+		  "create: on that network card's network; 'vm net confirm' keeps it"}),
 	 .more = "  none    no network card\n"
 		 "  nat     an address by DHCP, names, the outside through the control domain\n"
-		 "  NAME    one among VMs only, made by 'vm net create', or a bridge of this system"},
+		 "  NAME    made by 'vm net create': among VMs only, or with --uplink on the network of a\n"
+		 "          card, whose address moves to it; after 60 s it goes back unless confirmed"},
 	{"autostart", "[NAME [ORDER|no]]", "what starts at boot, and in which order",
 	 autostart_main, 0, 2, OPTIONS({"start", 0, NULL, "start it all now"})},
 	{0}};

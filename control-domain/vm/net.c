@@ -9,6 +9,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -126,7 +127,7 @@ void net_remove(const char *name)
 /* A recorded network comes up when the first VM needs it. */
 static int net_check(const char *network, struct reason *why)
 {
-	char path[FILE_NAME_BYTES];
+	char path[FILE_NAME_BYTES], card[16];
 	bool is_bridge;
 
 	if (net_exists(network, &is_bridge))
@@ -135,6 +136,12 @@ static int net_check(const char *network, struct reason *why)
 					      "%s is a network card, not a network; 'vm net' lists "
 					      "those there are",
 					      network);
+	if (*uplink_card(network, card))
+		return reason_set(
+			why,
+			"network '%s' belongs to the card %s, which is not there; 'vm net "
+			"delete %s' forgets it",
+			network, card, network);
 	if (!access(net_record(path, network), F_OK))
 		return bridge_create(network, why);
 	return reason_set(
@@ -142,6 +149,48 @@ static int net_check(const char *network, struct reason *why)
 		"there is no network '%s'; 'vm net' lists them, 'vm net create %s' makes one "
 		"among VMs",
 		network, network);
+}
+
+/* VMs that run, and the one that is about to, on networks of other kinds than nat. */
+static unsigned int collect_others(const char *starting, struct net_guest *guests,
+				   struct net_host *hosts, struct definition *definition)
+{
+	char **names = store_names();
+	unsigned int count = 0;
+	struct reason ignored;
+	bool is_bridge;
+
+	for (char **name = names; *name && count < NET_HOSTS_MAX; name++) {
+		struct net_guest *guest = &guests[count];
+
+		net_tap_name(*name, guest->tap);
+		if ((strcmp(*name, starting) && !runtime_pid(*name)) ||
+		    !net_exists(guest->tap, &is_bridge) ||
+		    store_read(*name, definition, &ignored) || !strcmp(definition->net, "nat"))
+			continue;
+		machine_mac(*name, definition, hosts[count].mac);
+		guest->host = &hosts[count++];
+	}
+	store_free_names(names);
+	return count;
+}
+
+/* On somebody else's network a VM has whatever address that gives, but one MAC address. */
+static int keep_to_macs(const char *starting, struct reason *why)
+{
+	static struct net_guest guests[NET_HOSTS_MAX];
+	static struct net_host hosts[NET_HOSTS_MAX];
+	static struct definition definition;
+	char path[FILE_NAME_BYTES];
+	const char *const nft[] = {"nft", "-f", place(path, "/run/hornero/net/macs.nft"), NULL};
+	char folder[FILE_NAME_BYTES];
+	char *text =
+		net_write_mac_rules(guests, collect_others(starting, guests, hosts, &definition));
+	int failed = !text || make_folder(place(folder, "/run/hornero/net"), why) ||
+		     write_text(path, text, why) || run_program(nft, why);
+
+	free(text);
+	return failed ? -1 : 0;
 }
 
 int net_prepare(const char *name, const struct definition *definition, char tap[16],
@@ -153,5 +202,7 @@ int net_prepare(const char *name, const struct definition *definition, char tap[
 	net_tap_name(name, tap);
 	if (!strcmp(definition->net, "nat"))
 		return nat_prepare(name, definition, tap, why);
-	return net_check(definition->net, why) ? -1 : tap_create(tap, definition->net, why);
+	if (net_check(definition->net, why) || tap_create(tap, definition->net, why))
+		return -1;
+	return keep_to_macs(name, why);
 }

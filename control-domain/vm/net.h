@@ -63,6 +63,22 @@ int nat_prepare(const char *name, const struct definition *definition, const cha
 /** Read what is known of nat; false if it is not up. */
 bool nat_read(struct net_hosts *hosts);
 
+/** The rules that keep VMs on other networks to their MAC address, to be freed. Pure. */
+char *net_write_mac_rules(const struct net_guest *guests, unsigned int count);
+
+/** Let a network take the place of a network card, for a minute unless confirmed. Exit codes. */
+int uplink_create(const char *name, const char *card);
+int uplink_confirm(void);
+
+/** Give the card of a network its address back. 0, or -1 with @why; 0 if it has no card. */
+int uplink_remove(const char *name, struct reason *why);
+
+/** The card of a network, "" if it has none. Returns @card. */
+const char *uplink_card(const char *name, char card[16]);
+
+/** Print the networks. EXIT_OK. */
+int net_list(void);
+
 /** Where a network made by `vm net create` is recorded. */
 const char *net_record(char buffer[FILE_NAME_BYTES], const char *name);
 

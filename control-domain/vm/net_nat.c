@@ -7,15 +7,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "net.h"
 
-enum { TEXT_MAX_BYTES = 256 * 1024 };
+enum { TEXT_MAX_BYTES = 256 * 1024, END_MS = 5000 };
 
 static int write_setting(const char *path, const char *value)
 {
@@ -108,6 +110,56 @@ static pid_t dnsmasq_pid(void)
 	if (in)
 		fclose(in);
 	return !strncmp(name, "dnsmasq", 7) ? pid : 0;
+}
+
+/* Whether an address is leased to somebody who has it no more. */
+static bool is_stale(const struct net_hosts *hosts, const char *lease)
+{
+	char mac[32], address[64];
+
+	if (sscanf(lease, "%*s %31s %63s", mac, address) != 2)
+		return false;
+	for (unsigned int i = 0; i < hosts->count; i++)
+		if (!strcmp(hosts->host[i].address, address))
+			return strcasecmp(hosts->host[i].mac, mac) != 0;
+	return false;
+}
+
+/*
+ * The server gives no address away that another MAC address holds a lease of, and it reads its
+ * leases at its start only. So when the VM that had an address was deleted and a new one has it,
+ * the server is ended, and starts again without that lease.
+ */
+static int drop_stale_leases(const struct net_hosts *hosts, struct reason *why)
+{
+	char path[FILE_NAME_BYTES];
+	char *text = read_text(nat_file(path, "leases"), TEXT_MAX_BYTES), *rest = text, *line;
+	char *kept = text ? calloc(1, strlen(text) + 2) : NULL;
+	bool stale = false;
+	int failed = 0;
+
+	while (kept && (line = strsep(&rest, "\n"))) {
+		if (!*line)
+			continue;
+		if (is_stale(hosts, line))
+			stale = true;
+		else
+			strcat(strcat(kept, line), "\n");
+	}
+	if (stale) {
+		pid_t running = dnsmasq_pid();
+		struct pollfd ended = {.events = POLLIN};
+
+		ended.fd = running ? (int)syscall(SYS_pidfd_open, running, 0) : -1;
+		if (running && !kill(running, SIGTERM))
+			poll(&ended, 1, END_MS);
+		if (ended.fd >= 0)
+			close(ended.fd);
+		failed = write_text(path, kept, why);
+	}
+	free(kept);
+	free(text);
+	return failed;
 }
 
 /* Starts the server, or has it read the hosts file anew. */
@@ -230,7 +282,8 @@ int nat_prepare(const char *name, const struct definition *definition, const cha
 	    write_hosts(&hosts, name, mac, why))
 		return -1;
 	if (make_bridge(hosts.subnet, &inner) || tap_create(tap, NAT_BRIDGE, &inner) ||
-	    apply_rules(&hosts, name, &inner) || serve_dhcp(hosts.subnet, &inner))
+	    apply_rules(&hosts, name, &inner) || drop_stale_leases(&hosts, &inner) ||
+	    serve_dhcp(hosts.subnet, &inner))
 		return reason_set(why, "network nat: %s; a VM with --net none goes without",
 				  inner.text);
 	return 0;

@@ -172,6 +172,28 @@ char *net_write_rules(const char *subnet, const struct net_guest *guests, unsign
 	return fclose(out) ? NULL : text;
 }
 
+char *net_write_mac_rules(const struct net_guest *guests, unsigned int count)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	fputs("table netdev hornero_macs {}\ndelete table netdev hornero_macs\n"
+	      "table netdev hornero_macs {\n",
+	      out);
+	for (unsigned int i = 0; i < count; i++)
+		fprintf(out,
+			"\tchain %s {\n"
+			"\t\ttype filter hook ingress device \"%s\" priority 0; policy accept;\n"
+			"\t\tether saddr != %s drop\n"
+			"\t}\n",
+			guests[i].tap, guests[i].tap, guests[i].host->mac);
+	fputs("}\n", out);
+	return fclose(out) ? NULL : text;
+}
+
 const char *net_tap_name(const char *name, char tap[16])
 {
 	uint8_t hash[6];

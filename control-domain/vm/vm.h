@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "../vmm/reason.h"
 
@@ -71,6 +72,12 @@ long long now_ms(void);
 
 /** Ask a yes/no question on the terminal. False without a terminal. */
 bool ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/**
+ * Read from a program's pipe; meanwhile the terminal is told, from the second second on, that @what
+ * is being done.
+ */
+ssize_t read_with_progress(int fd, char *buffer, size_t size, const char *what);
 
 /** Run a program to its end with standard error kept in @why. 0 if it exited with 0. */
 int run_program(const char *const *argv, struct reason *why);

@@ -11,7 +11,7 @@
 
 #include "reason.h"
 
-enum { CONFIG_CPUS_MAX = 16, CONFIG_DISKS_MAX = 8, CONFIG_NETS_MAX = 8 };
+enum { CONFIG_CPUS_MAX = 16, CONFIG_DISKS_MAX = 9, CONFIG_NETS_MAX = 8 };
 
 struct config_disk {
 	char path[256];

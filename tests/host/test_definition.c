@@ -32,8 +32,10 @@ TEST(complete_file)
 		       "initrd = /boot/initrd\ncmdline = console=hvc0 root=/dev/vda # kept\n"
 		       "disk = /a.raw\ndisk = /b.raw,ro\nnet = nat\nmac = 02:00:00:00:00:01\n"
 		       "publish = 2222:22\npublish = 5353:53/udp\nautostart = 10\n"
-		       "cpu_weight = 200\ncpu_max = 50%\ncpus_pin = 1-3,5\n"),
+		       "cpu_weight = 200\ncpu_max = 50%\ncpus_pin = 1-3,5\n"
+		       "cloud_init = /user.yaml\n"),
 		 0);
+	CHECK_STREQ(got.cloud_init, "/user.yaml");
 	CHECK_EQ(got.memory_bytes, 2 * GIB);
 	CHECK_EQ(got.cpus, 4);
 	CHECK_STREQ(got.kernel, "/boot/vmlinuz");
@@ -199,4 +201,14 @@ TEST(nearest_word)
 	CHECK_STREQ(units_nearest("strat", words), "start");
 	CHECK_STREQ(units_nearest("lst", words), "list");
 	CHECK(!units_nearest("console", words));
+}
+
+TEST(boot_is_the_disk_or_refused)
+{
+	CHECK_EQ(parse("version = 1\nboot = disk\ndisk = /a.raw\ncloud_init = none\n"), 0);
+	CHECK(got.boot_disk);
+	CHECK(refuses("version = 1\nboot = uefi\ndisk = /a.raw\n", "cannot boot yet"));
+	CHECK(refuses("version = 1\nboot = sda\ndisk = /a.raw\n", "is not 'disk'"));
+	CHECK(refuses("version = 1\nboot = disk\nkernel = /k\ndisk = /a.raw\n", "take one out"));
+	CHECK(refuses("version = 1\ndisk = /a.raw\ncloud_init = user.yaml\n", "absolute path"));
 }

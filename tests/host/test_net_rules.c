@@ -51,6 +51,20 @@ TEST(addresses_stay_and_are_reused)
 	CHECK_STREQ(net_find_host(&hosts, "new", "02:00:00:00:00:03")->address, "10.86.7.2");
 }
 
+TEST(mac_rules_name_each_guest)
+{
+	static const struct net_host host = {.mac = "02:00:00:00:00:07"};
+	const struct net_guest guest = {.host = &host, .tap = "vm-web"};
+	char *text = net_write_mac_rules(&guest, 1), *none = net_write_mac_rules(NULL, 0);
+
+	CHECK(strstr(text, "device \"vm-web\""));
+	CHECK(strstr(text, "ether saddr != 02:00:00:00:00:07 drop"));
+	CHECK(!strstr(text, "ip saddr"));
+	CHECK(strstr(none, "delete table netdev hornero_macs"));
+	free(text);
+	free(none);
+}
+
 TEST(the_last_address_and_no_further)
 {
 	static struct net_hosts hosts = {.subnet = "10.86.0"};

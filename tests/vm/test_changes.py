@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import pty
 import subprocess
 import tarfile
 
@@ -176,6 +177,38 @@ def test_images(vm):
     vm.ok("image", "delete", "small", "--yes")
 
 
+def seed_files(vm, name, tmp_path):
+    seed = vm.root / f"run/hornero/vms/{name}/seed.iso"
+    subprocess.run(["xorriso", "-osirrox", "on", "-indev", seed, "-extract", "/", tmp_path / name],
+                   check=True, capture_output=True, timeout=60)
+    return {path.name.lower(): path.read_text() for path in (tmp_path / name).iterdir()}
+
+
+def test_a_disk_guest_gets_a_seed_for_cloud_init(vm, tmp_path):
+    (vm.root / "root/.ssh").mkdir(parents=True)
+    (vm.root / "root/.ssh/authorized_keys").write_text("# mine\nssh-ed25519 AAAA \"me\"\n")
+    (vm.root / "user.yaml").write_text("#cloud-config\npackages: [nginx]\n")
+    (vm.root / "disk.raw").write_bytes(bytes(1 << 20))
+    vm.ok("run", "web", "--disk", "disk.raw", "--detach")
+    arguments = (vm.root / f"/proc/{vm.rows()['web']['pid']}/cmdline").read_text()
+    assert f"--disk\0path={vm.root}/run/hornero/vms/web/seed.iso,ro\0" in arguments
+    files = seed_files(vm, "web", tmp_path)
+    assert files["user-data"] == "#cloud-config\n"
+    assert 'local-hostname: "web"\n' in files["meta-data"]
+    assert '  - "ssh-ed25519 AAAA \\"me\\""\n' in files["meta-data"] and "mine" not in files["meta-data"]
+    label = subprocess.run(["blkid", "-p", "-o", "value", "-s", "LABEL", "-s", "TYPE", vm.root /
+                            "run/hornero/vms/web/seed.iso"], capture_output=True, text=True, timeout=60)
+    assert label.stdout.split() == ["cidata", "iso9660"]
+    vm.ok("kill", "web")
+    vm.ok("set", "web", "--cloud-init", "user.yaml")
+    vm.ok("start", "web")
+    assert seed_files(vm, "web", tmp_path / "again")["user-data"] == "#cloud-config\npackages: [nginx]\n"
+    vm.ok("kill", "web")
+    vm.ok("set", "web", "--cloud-init", "none")
+    vm.ok("start", "web")
+    assert "seed.iso" not in (vm.root / f"/proc/{vm.rows()['web']['pid']}/cmdline").read_text()
+
+
 def test_images_that_name_other_files_are_refused(vm):
     backing = bytearray(65536)
     backing[:4], backing[7], backing[15], backing[28] = b"QFI\xfb", 3, 80, 1
@@ -250,6 +283,43 @@ def test_top(vm):
                         "net_received_bytes_per_s", "net_sent_bytes_per_s"}
     assert 40 < row["cpu_percent"] < 60  # as the fake's counter runs
     assert vm.run("top", "--once", "--sort", "colour").code == 2
+    vm.ok("run", "other", "--image", "demo", "-m", "1G", "--detach")
+    for order, first in (("memory", "other"), ("name", "demo")):
+        assert [row["name"] for row in vm.ok("top", "--once", "--sort", order, "--json").json][0] == first
+
+
+def test_top_is_live_on_a_terminal(vm):
+    vm.ok("run", "demo", "--detach")
+    main, side = pty.openpty()
+    with subprocess.Popen([VM, "top"], env=vm.env, stdin=side, stdout=side, stderr=side) as top:
+        seen = b""
+        while seen.count(b"\x1b[H\x1b[J") < 2:  # drawn anew
+            seen += os.read(main, 4096)
+        assert b"EXITS/S" in seen and b"by cpu; c e m d n(et): order, q: end" in seen
+        os.write(main, b"m")
+        while b"by memory" not in seen:
+            seen += os.read(main, 4096)
+        os.write(main, b"q")
+        assert top.wait(10) == 0
+
+
+def test_long_work_shows_progress(vm):
+    """An export by a tar that takes its time, on a terminal: it says that it is at it."""
+    vm.ok("create", "web", "--image", "demo", "-d", "1M")
+    (vm.root / "tar").write_text("#!/bin/sh\nsleep 1.2\nexec /usr/bin/tar \"$@\"\n")
+    (vm.root / "tar").chmod(0o755)
+    vm.env["PATH"] = f"{vm.root}:{os.environ['PATH']}"
+    main, side = pty.openpty()
+    with subprocess.Popen([VM, "export", "web", vm.root / "web.tar.gz"], env=vm.env, stdin=side, stdout=side,
+                          stderr=side) as export:
+        os.close(side)
+        seen = b""
+        try:
+            while chunk := os.read(main, 4096):
+                seen += chunk
+        except OSError:
+            pass  # the terminal is gone with its last user
+        assert export.wait(60) == 0 and b"tar: 1 s" in seen, seen
 
 
 def test_completion(vm):
@@ -272,7 +342,8 @@ def test_completion(vm):
 def test_networks(vm):
     assert [row["name"] for row in vm.ok("net", "--json").json][0] == "nat"
     row = next(row for row in vm.ok("net", "create", "lan", "--json").json if row["name"] == "lan")
-    assert row == {"name": "lan", "bridge": "lan", "subnet": None, "up": False, "vms": []}
+    assert row == {"name": "lan", "bridge": "lan", "subnet": None, "uplink": None, "up": False,
+                   "vms": []}
     assert vm.run("net", "create", "lan").code == 4
     for name, said in (("nat", "means something else"), ("a/b", "cannot be a name"),
                        ("abcdefghijklmnop", "at most 15")):

@@ -37,6 +37,16 @@ TABLE = [
     ("create x --kernel /no/such", USAGE, "--kernel: '/no/such': there is no such file"),
     ("create x", USAGE, "'x': nothing to boot from: set image, kernel or disk"),
     ("create x --image demo --kernel /bin/sh", USAGE, "image and kernel are both set"),
+    ("create x --boot uefi --disk /bin/sh", USAGE, "--boot: 'uefi': firmware guests and installers' ISO "
+     "images cannot boot yet; take the distribution's cloud image"),
+    ("create x --boot sda --disk /bin/sh", USAGE, "--boot: 'sda' is not 'disk'"),
+    ("create x --boot disk --image demo", USAGE, "boot = disk and an image with a kernel of its own"),
+    ("create x --disk installer.iso", FAILED, "installer.iso is an ISO image: firmware guests and "
+     "installers' ISO images cannot boot yet"),
+    ("create x --disk some.qcow2", FAILED, "some.qcow2 is no raw image: 'vm image import "),
+    ("create x --image demo --cloud-init /no/such", USAGE, "--cloud-init: '/no/such': there is no such"),
+    ("create x --image demo --cloud-init notes.txt", FAILED, "notes.txt: cloud-init would ignore it: its "
+     "first line must be '#cloud-config'"),
     ("create x --image nosuch", FAILED, "there is no image 'nosuch'; 'vm image list' shows"),
     ("create ../x --image demo", USAGE, "'../x' cannot be a name of a VM"),
     ("create -- -x --image demo", USAGE, "create: '--image' is too much"),
@@ -65,6 +75,10 @@ TABLE = [
 
 @pytest.fixture
 def two(vm):
+    (vm.root / "installer.iso").write_bytes(bytes(0x8001) + b"CD001" + bytes(65536 - 0x8006))
+    (vm.root / "some.qcow2").write_bytes(
+        b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (1 << 30).to_bytes(8, "big") + bytes(65536 - 32))
+    (vm.root / "notes.txt").write_text("buy milk\n")
     vm.ok("create", "stopped", "--image", "demo")
     vm.ok("run", "running", "--image", "demo", "--detach")
     return vm

@@ -4,13 +4,15 @@ change of the command; a key that is taken away or changes its type breaks someb
 
 import re
 
+from bench.medium import TOP
+
 ROW = {"name": str, "state": str, "memory_bytes": int, "cpus": int, "uptime_s": (int, type(None)),
        "address": (str, type(None)), "pid": (int, type(None)), "why": (str, type(None))}
 SHOW = {**ROW, "effective_mac": str, "file": str, "log": str, "definition": dict}
 TEXT = (str, type(None))
 DEFINITION = {"memory": str, "cpus": str, "image": TEXT, "kernel": TEXT, "initrd": TEXT,
               "cmdline": TEXT, "disk": list, "net": str, "mac": TEXT, "publish": list,
-              "autostart": TEXT, "cpu_weight": TEXT, "cpu_max": TEXT, "cpus_pin": TEXT}
+              "boot": TEXT, "cloud_init": TEXT, "autostart": TEXT, "cpu_weight": TEXT, "cpu_max": TEXT, "cpus_pin": TEXT}
 ERROR = {"error": str, "exit_code": int}
 
 
@@ -35,6 +37,59 @@ def test_answers_have_their_shape(vm):
     check(vm.ok("kill", "web", "--json").json, ROW)
     assert vm.ok("delete", "web", "--yes", "--json").json == {"deleted": "web"}
     check(vm.run("start", "web", "--json").json, ERROR)
+
+
+IMAGE = {"name": str, "description": str, "has_kernel": bool, "has_disk": bool}
+NETWORK = {"name": str, "bridge": str, "subnet": TEXT, "uplink": TEXT, "up": bool, "vms": list}
+DISK = {"number": int, "path": str, "read_only": bool, "bytes": int, "used_bytes": int}
+LINE = {"time": str, "text": str}
+AUTOSTART = {"name": str, "autostart": int}
+RATES = {"name": str, "state": str, "cpu_percent": float, "exits_per_s": int, "exits_per_s_by_reason": dict,
+         "memory_bytes": int, "disk_read_bytes_per_s": int, "disk_written_bytes_per_s": int,
+         "net_received_bytes_per_s": int, "net_sent_bytes_per_s": int}
+# In this order, as a session: the words, then the shape of the answer (in a list: of each element).
+EVERY_COMMAND = [
+    ("create web --image demo -d 10M --autostart 5", ROW), ("start web", ROW), ("pause web", ROW),
+    ("resume web", ROW), ("reset web", ROW), ("list", [ROW]), ("show web", SHOW), ("top", [RATES]),
+    ("logs web", [LINE]), ("restart web", ROW), ("stop web", ROW), ("wait web", ROW), ("run web", ROW),
+    ("kill web", ROW), ("set web -m 1G", ROW), ("edit web", ROW), ("rename web shop", ROW),
+    ("clone shop copy", ROW), ("export shop shop.tar.gz", ROW), ("import shop.tar.gz third", ROW),
+    ("disk shop", [DISK]), ("disk shop add 10M", ROW), ("disk shop resize 1 20M", ROW),
+    ("disk shop remove 1", ROW), ("image", [IMAGE]), ("image import disk.raw", [IMAGE]),
+    ("image delete disk --yes", [IMAGE]), ("net", [NETWORK]), ("net create lan", [NETWORK]),
+    ("net delete lan", [NETWORK]), ("autostart", [AUTOSTART]), ("autostart shop 7", ROW),
+    ("autostart --start", None), ("kill shop", ROW), ("delete shop --yes", {"deleted": str}),
+    ("console copy", ERROR), ("ssh copy", ERROR), ("net confirm", ERROR),
+]
+
+
+def test_every_command_answers_in_json(vm):
+    (vm.root / "disk.raw").write_bytes(bytes(1 << 20))
+    vm.env["EDITOR"] = "true"
+    for line, shape in EVERY_COMMAND:
+        words = line.split()
+        answer = vm.run(words[0], "--json", *words[1:])
+        assert (answer.code != 0) == (shape is ERROR), (line, answer.out, answer.err)
+        if isinstance(shape, list):
+            assert answer.json, line
+            for element in answer.json:
+                check(element, shape[0])
+        elif shape:
+            check(answer.json, shape)
+    commands = set(re.findall(r"^  ([a-z]+) ", vm.ok("--help").out, re.M))
+    assert {line.split()[0] for line, _ in EVERY_COMMAND} == commands
+
+
+def test_the_manual_and_the_overview_know_every_command(vm):
+    """And every option of `create` with its default is in its help; the exit codes are in both."""
+    page = (TOP / "control-domain/vm/vm.8").read_text()
+    overview = vm.ok("--help").out
+    for command in re.findall(r"^  ([a-z]+) ", overview, re.M):
+        assert re.search(rf"^\.It.* (Cm )?{command}\b|^\.It Cm.*\b{command}\b", page, re.M), command
+    for key in DEFINITION:
+        assert re.search(rf"\b{key}\b", page), key
+    for code in range(8):
+        assert f".It {code}\n" in page and str(code) in overview
 
 
 def test_help_fits_a_screen_and_shows_defaults(vm):

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A network that takes the place of a network card: the card goes into a bridge, the bridge gets
+ * its address. Whoever does that over the very card may lock himself out, so a process of its own
+ * makes the change and takes it back after a minute, unless `vm net confirm` came before. Only a
+ * confirmed network is recorded; the start-up script `network` makes its bridge at the next boot.
+ * What is done to the card is in image/root/usr/lib/hornero/uplink.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net.h"
+
+#define SCRIPT "/usr/lib/hornero/uplink"
+enum { CONFIRM_S = 60 };
+
+static const char *pending_path(char buffer[FILE_NAME_BYTES])
+{
+	return place(buffer, "/run/hornero/net/pending");
+}
+
+/* "NAME CARD" of what waits for its confirmation; false if nothing does. */
+static bool read_pending(char name[16], char card[16])
+{
+	char path[FILE_NAME_BYTES];
+	char *text = read_text(pending_path(path), 64);
+	bool found = text && sscanf(text, "%15s %15s", name, card) == 2;
+
+	free(text);
+	return found;
+}
+
+const char *uplink_card(const char *name, char card[16])
+{
+	char path[FILE_NAME_BYTES], pending[16];
+	char *text = read_text(net_record(path, name), 4096);
+	const char *at = text ? strstr(text, "\nuplink = ") : NULL;
+
+	if (!at || sscanf(at, "\nuplink = %15s", card) != 1)
+		*card = '\0';
+	free(text);
+	if (!*card && (!read_pending(pending, card) || strcmp(pending, name)))
+		*card = '\0';
+	return card;
+}
+
+static int change(const char *direction, const char *name, const char *card, struct reason *why)
+{
+	const char *const argv[] = {SCRIPT, direction, name, card, NULL};
+
+	return is_elsewhere() ? 0 : run_program(argv, why);
+}
+
+static int check_card(const char *card)
+{
+	char path[96], name[16], other[16];
+	bool is_bridge;
+
+	if (read_pending(name, other))
+		return fail(
+			EXIT_STATE,
+			"network '%s' waits to be confirmed: 'vm net confirm', or wait a minute",
+			name);
+	if (strlen(card) > 15 || strchr(card, '/') || !net_exists(card, &is_bridge))
+		return fail(EXIT_NOT_FOUND,
+			    "--uplink: there is no network card '%s'; 'ip link' "
+			    "lists those there are",
+			    card);
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device", card);
+	if (access(path, F_OK))
+		return fail(EXIT_USAGE, "--uplink: %s is no network card but %s", card,
+			    is_bridge ? "a network already" : "made by software");
+	snprintf(path, sizeof(path), "/sys/class/net/%s/master", card);
+	if (!access(path, F_OK))
+		return fail(EXIT_STATE,
+			    "--uplink: %s belongs to a network already; 'vm net' shows it", card);
+	return EXIT_OK;
+}
+
+/* The process that outlives the login which started it. */
+static void guard(const char *name, const char *card, int told)
+{
+	char path[FILE_NAME_BYTES], waits[16], other[16];
+	struct reason why = {.text = ""};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	signal(SIGHUP, SIG_IGN);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	if (change("up", name, card, &why)) {
+		struct reason ignored;
+
+		unlink(pending_path(path));
+		change("down", name, card, &ignored);
+		if (write(told, why.text, strlen(why.text)) < 0)
+			_exit(1);
+		_exit(1);
+	}
+	close(told);
+	poll(NULL, 0, CONFIRM_S * 1000);
+	if (store_lock(&why) || !read_pending(waits, other) || strcmp(waits, name))
+		_exit(0);
+	unlink(pending_path(path));
+	change("down", name, card, &why);
+	_exit(0);
+}
+
+static int start_guard(const char *name, const char *card, struct reason *why)
+{
+	char said[sizeof(why->text)];
+	int ends[2];
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return reason_set(why, "%s", strerror(errno));
+	child = fork();
+	if (!child)
+		guard(name, card, ends[1]);
+	close(ends[1]);
+	ssize_t bytes = child < 0 ? snprintf(said, sizeof(said), "fork: %s", strerror(errno))
+				  : read(ends[0], said, sizeof(said) - 1);
+
+	close(ends[0]);
+	if (bytes <= 0)
+		return 0;
+	said[bytes] = '\0';
+	return reason_set(why, "%s; everything is as before", said);
+}
+
+int uplink_create(const char *name, const char *card)
+{
+	char path[FILE_NAME_BYTES], text[64];
+	struct reason why;
+	int code = check_card(card);
+
+	if (code)
+		return code;
+	snprintf(text, sizeof(text), "%s %s\n", name, card);
+	if (make_folder(place(path, "/run/hornero/net"), &why) ||
+	    write_text(pending_path(path), text, &why) || start_guard(name, card, &why))
+		return fail(EXIT_FAILED, "%s", why.text);
+	if (say_json)
+		return net_list();
+	say("Network '%s' has taken over %s and its address. If you can read this, keep it with\n"
+	    "  vm net confirm\n"
+	    "Without that, everything goes back in %d s.",
+	    name, card, CONFIRM_S);
+	return EXIT_OK;
+}
+
+int uplink_confirm(void)
+{
+	char path[FILE_NAME_BYTES], name[16], card[16], text[96];
+	struct reason why;
+	int code = EXIT_OK;
+
+	if (store_lock(&why))
+		return fail(EXIT_FAILED, "%s", why.text);
+	if (!read_pending(name, card))
+		code = fail(EXIT_STATE, "no network waits to be confirmed; 'vm net' lists those "
+					"there are");
+	else
+		snprintf(text, sizeof(text), "version = 1\nuplink = %s\n", card);
+	if (!code && (make_folder(place(path, "/var/lib/hornero/networks"), &why) ||
+		      write_text(net_record(path, name), text, &why)))
+		code = fail(EXIT_FAILED, "%s", why.text);
+	if (!code)
+		unlink(pending_path(path));
+	store_unlock();
+	if (code)
+		return code;
+	if (say_json)
+		return net_list();
+	say("Network '%s' stays; 'vm create NAME --net %s' puts a VM on it.%s", name, name,
+	    store_is_volatile() ? " It is lost at reboot: no volume 'hornero-data' is mounted."
+				: "");
+	return EXIT_OK;
+}
+
+int uplink_remove(const char *name, struct reason *why)
+{
+	char card[16];
+	bool is_bridge;
+
+	if (!*uplink_card(name, card) || !net_exists(name, &is_bridge))
+		return 0;
+	return change("down", name, card, why);
+}
