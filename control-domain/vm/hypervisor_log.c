@@ -7,6 +7,7 @@
  */
 #include "hypervisor_log.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,15 +81,18 @@ void hypervisor_log_learn(struct hypervisor_log *log, const char *line)
 	const char *at = strstr(line, ": " NOTE);
 
 	if (at && log->handles < HANDLES_MAX)
-		snprintf(log->handle[log->handles++], sizeof(log->handle[0]), "VM %.11s ",
+		snprintf(log->handle[log->handles++], sizeof(log->handle[0]), "VM %.11s",
 			 at + 2 + strlen(NOTE));
 }
 
 static bool is_ours(const struct hypervisor_log *log, const char *line)
 {
-	for (unsigned int i = 0; i < log->handles; i++)
-		if (strstr(line, log->handle[i]))
+	for (unsigned int i = 0; i < log->handles; i++) {
+		const char *at = strstr(line, log->handle[i]);
+
+		if (at && !isxdigit((unsigned char)at[strlen(log->handle[i])]))
 			return true;
+	}
 	return false;
 }
 

@@ -15,7 +15,7 @@ struct hypervisor_log {
 	uint64_t position;
 	char *text; /* what was read, from `used` to `kept` */
 	size_t used, kept;
-	char handle[HANDLES_MAX][16]; /* "VM 10003 " for each start of the VM */
+	char handle[HANDLES_MAX][16]; /* "VM 10003" for each start of the VM */
 	unsigned int handles;
 };
 

@@ -109,7 +109,8 @@ static pid_t dnsmasq_pid(void)
 		*name = '\0';
 	if (in)
 		fclose(in);
-	return !strncmp(name, "dnsmasq", 7) ? pid : 0;
+	/* one that has ended, and that init has not noticed yet, has no start */
+	return !strncmp(name, "dnsmasq", 7) && runtime_start_ticks(pid) ? pid : 0;
 }
 
 /* Whether an address is leased to somebody who has it no more. */

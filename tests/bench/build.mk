@@ -16,5 +16,5 @@ $(BUILD)/bench/guest: tests/bench/programs/guest.c tests/bench/programs/start.S 
 	objcopy -I elf32-i386 -O elf64-x86-64 $@.32 $@
 
 .PHONY: bench
-bench: hypervisor $(CD)/vmlinuz $(CD)/initramfs $(BENCH_PROGRAMS) bochs ## counts beside the bare machine and KVM
+bench: hypervisor $(CD)/vmlinuz $(CD)/initramfs $(BENCH_PROGRAMS) $(DEVMODEL_TESTS)/probe bochs ## counts beside the bare machine and KVM
 	tests/bench/compare $(KERNEL)

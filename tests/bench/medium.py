@@ -31,14 +31,14 @@ def ssh_key():
     return key
 
 
-def cpio(files):
-    """A newc archive of {path: bytes}, with the folders on the way."""
+def cpio(files, programs=()):
+    """A newc archive of {path: bytes}, with the folders on the way; programs may be executed."""
     entries = {}
     for path in files:
         for parent in reversed(pathlib.PurePosixPath(path).parents):
             if str(parent) != ".":
                 entries[str(parent)] = (0o040755, b"")
-        entries[path] = (0o100600, files[path])
+        entries[path] = (0o100700 if path in programs else 0o100600, files[path])
     entries["TRAILER!!!"] = (0, b"")
     archive = bytearray()
     for inode, (name, (mode, data)) in enumerate(entries.items(), 1):
@@ -56,14 +56,17 @@ def make_iso(folder, config):
     """The ISO image for config in folder; returns its path."""
     initramfs = folder / "initramfs"
     files = {"etc/hornero/authorized_keys": ssh_key().with_suffix(".pub").read_bytes()}
+    programs = set()
     for item in config["file"]:
         inside, _, outside = item.partition("=")
         files[inside.lstrip("/")] = pathlib.Path(outside).read_bytes()
+        if os.access(outside, os.X_OK):
+            programs.add(inside.lstrip("/"))
     try:
         base = pathlib.Path(config["initramfs"]).read_bytes()
     except OSError as error:
         raise BenchError(f"no initramfs ({error}); `make` builds it") from error
-    initramfs.write_bytes(base + bytes(-len(base) % 4) + cpio(files))
+    initramfs.write_bytes(base + bytes(-len(base) % 4) + cpio(files, programs))
     iso = folder / "machine.iso"
     linux = (TOP / "boot/control-domain.cmdline").read_text().split()
     # the kernel's crypto self-tests are a quarter of a boot in Bochs, and no test of ours

@@ -5,6 +5,7 @@
  *
  *	p  power off	t  triple fault		k  reset by the keyboard controller
  *	i  spin with interrupts off		s  print without end
+ *	h  halt for ever			w  triple fault once something was typed
  */
 	.code32
 	.section .text
@@ -23,6 +24,10 @@ _start:
 	je	keyboard_reset
 	cmpb	$'s', %bl
 	je	flood
+	cmpb	$'w', %bl
+	je	wait
+	cmpb	$'h', %bl
+	je	halt
 spin:	cli
 	jmp	spin
 
@@ -48,6 +53,16 @@ keyboard_reset:
 	movb	$0xfe, %al
 	outb	%al, $0x64
 	hlt
+
+wait:	movw	$0x3fd, %dx			/* line status: data ready */
+	inb	%dx, %al
+	testb	$1, %al
+	jz	wait
+	jmp	triple_fault
+
+halt:	cli
+	hlt
+	jmp	halt
 
 flood:	movl	$greeting, %esi
 	call	print

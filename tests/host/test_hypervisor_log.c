@@ -27,6 +27,8 @@ TEST(lines_of_this_vm_only)
 			  "fault");
 	CHECK(!hypervisor_log_convert(&log, "[ 12.000345] VM 100031 vCPU 0 stops", text,
 				      sizeof(text)));
+	CHECK(hypervisor_log_convert(&log, "[ 12.0] debug msr: VM 10003: RDMSR 0x10: #GP", text,
+				     sizeof(text)));
 	CHECK(!hypervisor_log_convert(&log, "[ 12.000345] VM 3 vCPU 0 stops", text, sizeof(text)));
 	CHECK(!hypervisor_log_convert(&log, "VM 10003 vCPU 0 stops", text, sizeof(text)));
 }

@@ -2,6 +2,8 @@
 """A new user's session over real SSH: the control domain, its `vm` command, the device model, the demo
 guest, its network. Once on Linux's own KVM (in QEMU's translator) and once on the hypervisor."""
 
+import contextlib
+import json
 import os
 import re
 import select
@@ -17,6 +19,9 @@ KVM = BUILD / "kvm/modules"
 INITRAMFS = str(BUILD / "control-domain/initramfs-vm")
 MODULES = ["irqbypass.ko", "kvm.ko", "ccp.ko", "kvm-amd.ko"]
 PROMPT = r"demo:~# "
+CONTROL_PROMPT = r"root@hornero:~# "
+README = (TOP / "README.md").read_text().split("## Virtual machines")[1].split("\n## ")[0]
+SESSION = re.findall(r"^    (.*)$", README, re.M)
 HOSTS = [
     pytest.param("kvm", marks=pytest.mark.xdist_group("vm-kvm")),
     pytest.param("hornero", marks=[pytest.mark.full, pytest.mark.xdist_group("vm-hornero")]),
@@ -66,6 +71,26 @@ class Console:
         return self.process.wait(self.domain.patience)
 
 
+class Login(Console):
+    """A login shell of the control domain, on a terminal."""
+
+    def __init__(self, domain):
+        ssh = domain.machine.ssh_command()
+        self.domain = domain
+        self.process = subprocess.Popen([*ssh[:-1], "-tt", ssh[-1]], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.seen = self.pending = ""
+        self.expect(CONTROL_PROMPT)
+
+    def enter(self, line, until):
+        self.type(line + "\n")
+        return self.expect(until)
+
+    def leave(self):
+        self.enter("exit", "")
+        assert self.process.wait(self.domain.patience) == 0
+
+
 class Domain:
     """The control domain."""
 
@@ -84,16 +109,23 @@ class Domain:
     def console(self, command):
         return Console(self, command)
 
+    @contextlib.contextmanager
+    def machine_login(self):
+        login = Login(self)
+        yield login
+        login.leave()
+
 
 @pytest.fixture(scope="module", params=HOSTS)
 def domain(shared_machine, request):
+    files = []
     if request.param == "hornero":
-        machine = shared_machine(cpus=2, initramfs=INITRAMFS, limit=3000)
+        machine = shared_machine(cpus=2, memory=2048, initramfs=INITRAMFS, file=files, limit=6000)
         machine.wait(READY, 1200)
         return Domain(machine, request.param)
-    files = [f"/kvm/{name}={KVM / name}" for name in MODULES]
+    files += [f"/kvm/{name}={KVM / name}" for name in MODULES]
     machine = shared_machine(emulator="qemu-tcg", entry="native", cpu_model="max,+svm", file=files,
-                             initramfs=INITRAMFS, limit=1500)
+                             memory=2048, initramfs=INITRAMFS, limit=1500)
     machine.wait(READY, 240)
     made = Domain(machine, request.param)
     made.ok(" && ".join(f"insmod /kvm/{name}" for name in MODULES))
@@ -101,20 +133,32 @@ def domain(shared_machine, request):
 
 
 def test_the_readme_word_for_word(domain):
-    section = (TOP / "README.md").read_text().split("## Virtual machines")[1]
-    run, listed, ssh, *rest = re.findall(r"^    (vm .*)$", section, re.M)
-    console = domain.console(run)
-    console.expect(PROMPT)
-    console.run("until ip addr show eth0 | grep -q 'inet '; do usleep 100000; done")
-    assert console.detach() == 0
-    assert "running" in domain.ok(listed)
-    login = domain.console(ssh)
-    login.type("uname -n; exit\n")
-    login.expect(r"demo\r?\n")
-    assert login.process.wait(domain.patience) == 0
-    for command in rest:
-        domain.ok(command)
-    assert len(rest) == 2 and "There is no VM yet" in domain.ok("vm list")
+    """Its first half."""
+    run, listed, ssh, stop, delete = SESSION[:SESSION.index("vm delete demo --yes") + 1]
+    login = Login(domain)
+    assert "vm run demo" in login.seen  # the message of the day leads here
+    login.enter(run, r"attached to demo; Ctrl-\] detaches")
+    login.expect(PROMPT)
+    login.type("\x1d")
+    login.expect(r"detached; demo runs on")
+    login.expect(CONTROL_PROMPT)
+    login.enter(listed, r"\ndemo +running +128M +1 ")
+    login.enter(ssh, PROMPT)
+    login.enter("uname -n", r"\ndemo\r?\n")
+    login.enter("exit", CONTROL_PROMPT)
+    login.enter(stop, r"'demo' is powered off")
+    login.enter(delete, r"'demo' is deleted")
+    login.enter("vm list", "There is no VM yet")
+    login.leave()
+
+
+def test_tab_completes_and_man_explains(domain):
+    login = Login(domain)
+    login.type("vm cons\t--he\t\n")
+    login.expect("Usage: vm console NAME")
+    login.expect(CONTROL_PROMPT)
+    login.leave()
+    assert "manage virtual machines" in domain.ok("man vm")
 
 
 @pytest.fixture(scope="module")
@@ -188,18 +232,103 @@ def test_pause_stops_it_and_resume_goes_on(demo):
     console.detach()
 
 
-def test_cpu_cap_is_kept(demo):
-    console = demo.console("vm console demo")
-    console.expect(PROMPT)
-    console.type("while :; do :; done\n")
-    demo.ok("vm set demo --cpu-max 20%")
-    assert "20000 100000" in demo.ok("cat /sys/fs/cgroup/hornero/demo/cpu.max")
-    row = re.search(r"^demo +running +([\d.]+)", demo.ok("vm top --once"), re.M)
-    assert 5 < float(row.group(1)) < 40
-    demo.ok("vm set demo cpu-max=")
-    console.type("\x03")
-    console.expect(PROMPT)
+COUNT = "i=0; while :; do i=$((i+1)); [ $((i % 500)) != 0 ] || echo at $i; done"
+
+
+def progress(domain, *names):
+    """How far the counters of guests have come; all looked at in one command."""
+    said = domain.ok("; ".join(f"vm console {name} --dump | grep '^at ' | tail -n 1" for name in names))
+    return [int(line.split()[1]) for line in said.splitlines()]
+
+
+def advance(domain, *names):
+    """How far each comes while the first one makes some way."""
+    before = progress(domain, *names)
+    now = before
+    while now[0] < before[0] + 20000 and sum(now) < sum(before) + 60000:
+        now = progress(domain, *names)
+    return [b - a for a, b in zip(before, now)]
+
+
+def count_in(domain, name):
+    console = domain.console(f"vm console {name}")
+    console.expect(r":~# ")
+    console.type(COUNT + "\n")
+    console.expect(r"at 500\r?\n")
     console.detach()
+
+
+def test_cpu_cap_and_weight_show_in_the_guests_progress(demo):
+    """Two that count on one CPU: the heavier one comes further, the capped one hardly moves."""
+    demo.ok("vm run rival --image demo -m 96M -n none --detach")
+    demo.ok("vm set demo --cpus-pin 0; vm set rival --cpus-pin 0 --cpu-weight 400")
+    assert demo.ok("cat /sys/fs/cgroup/hornero/rival/cpu.weight").strip() == "400"
+    for name in ("demo", "rival"):
+        count_in(demo, name)
+    light, heavy = advance(demo, "demo", "rival")
+    assert heavy > 2 * light, (light, heavy)
+    demo.ok("vm set rival cpu-weight= --cpu-max 10%")
+    assert "10000 100000" in demo.ok("cat /sys/fs/cgroup/hornero/rival/cpu.max")
+    free, capped = advance(demo, "demo", "rival")
+    assert free > 3 * capped, (free, capped)
+    row = re.search(r"^rival +running +([\d.]+)", demo.ok("vm top --once"), re.M)
+    assert 3 < float(row.group(1)) < 25
+    demo.ok("vm kill rival; vm delete rival --yes; vm set demo cpus-pin=")
+    console = demo.console("vm console demo")
+    console.type("\x03")
+    console.expect(r"\^C\r?\n" + PROMPT)
+    console.detach()
+
+
+def test_a_crash_is_told_with_its_place(demo):
+    """A guest whose way to reset is a triple fault; test_guests.py has what the hypervisor says of one."""
+    demo.ok("vm run mad --image demo -m 96M -n none --cmdline 'console=hvc0 quiet reboot=t' --detach")
+    console = demo.console("vm console mad")
+    console.expect(r"mad:~# ")
+    console.type("reboot -f\n")
+    console.expect(r"mad has ended: vCPU 0: triple fault at RIP [0-9a-f]+")
+    logs = demo.ok("vm logs mad")
+    assert re.search(r"ended: vCPU 0: triple fault at RIP", logs)
+    assert demo.run("vm wait mad").returncode == 6
+    demo.ok("vm delete mad --yes")
+
+
+def test_a_machine_without_memory_keeps_its_guests(demo):
+    """What is short of memory in the control domain dies; a VM does not."""
+    assert demo.run("tail /dev/zero").returncode != 0
+    assert "Out of memory" in demo.ok("dmesg | grep -i 'out of memory'")
+    assert demo.ok("vm ssh demo uname -n").strip() == "demo"
+
+
+def test_images_are_converted_in_a_sandbox(demo):
+    demo.ok("qemu-img create -q -f qcow2 /tmp/a.qcow2 8M && qemu-img create -q -f vmdk /tmp/b.vmdk 8M && "
+            "qemu-img create -q -f qcow2 -b /tmp/a.qcow2 -F qcow2 /tmp/c.qcow2")
+    demo.ok("head -c 1000000 /dev/urandom >/tmp/data; qemu-img convert -f raw -O qcow2 /tmp/data /tmp/d.qcow2")
+    for file in ("a.qcow2", "b.vmdk", "d.qcow2"):
+        demo.ok(f"vm image import /tmp/{file}")
+    assert demo.ok("cmp -n 1000000 /tmp/data /var/lib/hornero/images/d.raw && echo same") == "same\n"
+    refused = demo.run("vm image import /tmp/c.qcow2")
+    assert refused.returncode == 1 and "backing file" in refused.stderr
+    # what it is given it may read; nothing else is its
+    demo.ok("cp /usr/bin/qemu-img /usr/bin/qemu-img.real; rm /usr/bin/qemu-img; "
+            "printf '#!/bin/sh\\nid -u; cat /etc/shadow; ls /sys/class/net | grep -v lo; : >/usr/bin/x; "
+            "kill -0 1 && echo can kill; ls -l /proc/self/fd | grep -c -e /etc -e /var/lib/hornero/vms; "
+            "exit 3\\n' >/usr/bin/qemu-img; chmod 755 /usr/bin/qemu-img")
+    said = demo.run("vm image import /tmp/d.qcow2 --name e")
+    demo.ok("mv /usr/bin/qemu-img.real /usr/bin/qemu-img")
+    assert said.returncode == 1 and "converting from qcow2 failed" in said.stderr, said.stderr
+    assert not demo.run("ls /usr/bin/x /var/lib/hornero/images/e.raw").stdout
+
+
+def test_report_has_definitions_and_no_secret(demo):
+    demo.ok("vm create secretive --image demo --cmdline 'console=hvc0 password=hunter2'")
+    file = demo.ok("hornero report /tmp/r.tar.gz").strip()
+    parts = demo.ok(f"tar tzf {file}")
+    for part in ("vms-definitions.txt", "vms-logs.txt", "hornero-info.txt", "dmesg.txt"):
+        assert f"/{part}\n" in parts
+    said = demo.ok(f"tar xzOf {file}")
+    assert "image = demo" in said and "hunter2" not in said and "BEGIN OPENSSH" not in said
+    demo.ok("vm delete secretive --yes")
 
 
 def test_the_device_model_is_locked_in(demo):
@@ -217,12 +346,55 @@ def test_the_power_button_ends_it(demo):
     demo.ok("vm delete demo --yes")
 
 
-def test_fifty_are_defined_and_three_run(demo):
-    demo.ok("for i in 1 2 3; do vm run small$i --image demo --detach -m 96M -n none || exit 1; done")
-    demo.ok("i=4; while [ $i -le 50 ]; do vm create small$i --image demo || exit 1; i=$((i + 1)); "
-            "done")
-    assert demo.ok("vm list | grep -c small").strip() == "50"
-    assert demo.ok("vm list | grep -c running").strip() == "3"
-    demo.ok("vm kill small1 small2 small3")
-    demo.ok("vm delete --yes $(vm list -q)")
-    assert "There is no VM yet" in demo.ok("vm list")
+def test_fifty_are_defined_and_eight_run(domain):
+    domain.ok("for i in 1 2 3 4 5 6 7 8; do vm run small$i --image demo --detach -m 96M -n none || exit 1; "
+              "done")
+    domain.ok("i=9; while [ $i -le 50 ]; do vm create small$i --image demo || exit 1; i=$((i + 1)); done")
+    assert domain.ok("vm list | grep -c small").strip() == "50"
+    assert domain.ok("vm list | grep -c running").strip() == "8"
+    for i in range(1, 9):
+        domain.ok(f"until vm console small{i} --dump | grep -q 'small{i}:~# '; do sleep 1; done")
+    used = json.loads(domain.ok("vm list --json"))
+    assert sum(row["memory_bytes"] for row in used if row["state"] == "running") == 8 * 96 << 20
+    domain.ok("vm kill small1 small2 small3 small4 small5 small6 small7 small8")
+    domain.ok("vm delete --yes $(vm list -q)")
+    assert "There is no VM yet" in domain.ok("vm list")
+
+
+# ---- the network card as a network: last, for it changes what SSH goes through
+
+
+def test_an_uplink_goes_back_unless_confirmed(domain):
+    refused = domain.run("vm net create lan --uplink eth7")
+    assert refused.returncode == 3 and "there is no network card 'eth7'" in refused.stderr
+    with domain.machine_login() as login:  # its connection lives through it all
+        said = login.enter("vm net create lan --uplink eth0", r"goes back in 60 s\.")
+        assert said
+        assert "10.0.2.15" in domain.ok("ip -4 addr show dev lan")
+        assert "10.0.2.15" not in domain.ok("ip -4 addr show dev eth0")
+        assert "waits to be confirmed" in domain.run("vm net create two --uplink eth0").stderr
+        domain.ok("until ip -4 addr show dev eth0 | grep -q 10.0.2.15; do sleep 1; done")
+        assert not domain.run("ip link show lan").stdout
+        assert "default via 10.0.2.2 dev eth0" in domain.ok("ip route")
+        login.expect(CONTROL_PROMPT)
+        login.enter("echo still $((40 + 2)) here", "still 42 here")
+    assert "no network waits" in domain.run("vm net confirm").stderr
+
+
+def test_a_confirmed_uplink_stays_and_takes_guests(domain):
+    domain.ok("vm net create lan --uplink eth0")
+    assert "Network 'lan' stays" in domain.ok("vm net confirm")
+    row = next(row for row in json.loads(domain.ok("vm net --json")) if row["name"] == "lan")
+    assert row["uplink"] == "eth0" and row["up"]
+    domain.ok("vm run web --image demo -m 96M -n lan --detach")
+    console = domain.console("vm console web")
+    console.expect(r"web:~# ")
+    # its address comes from the network behind the card
+    console.run("until ip addr show eth0 | grep -q 'inet 10.0.2.'; do usleep 100000; done")
+    assert " 0% packet loss" in console.run("ping -c 2 10.0.2.15")
+    console.run("ip link set eth0 address 02:00:00:00:00:99")
+    assert "100% packet loss" in console.run("ping -c 1 -W 2 10.0.2.15")
+    console.detach()
+    assert "'web' is on network 'lan'" in domain.run("vm net delete lan").stderr
+    domain.ok("vm kill web; vm delete web --yes; vm net delete lan")
+    assert "10.0.2.15" in domain.ok("ip -4 addr show dev eth0")
