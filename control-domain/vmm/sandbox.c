@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,6 +27,9 @@
 #define OWN_UID_BASE 0x70000000u
 
 static volatile sig_atomic_t child_pid;
+
+/* The device model's end of a pipe whose other end only the keeper has. */
+static int keeper_lives = -1;
 
 static void forward_signal(int number)
 {
@@ -95,12 +99,28 @@ int sandbox_fork(const struct config *config, int *keeper, struct reason *why)
 	if (unshare(CLONE_NEWPID))
 		return reason_set(why, "sandbox: PID namespace: %s; or use --sandbox off",
 				  strerror(errno));
-	pid_t child = fork();
+	int ends[2];
+	pid_t child = pipe2(ends, O_CLOEXEC) ? -1 : fork();
 
 	if (child < 0)
 		return reason_set(why, "sandbox: fork: %s", strerror(errno));
 	if (child)
 		_exit(keep(config, child));
+	keeper_lives = ends[0];
+	close(ends[1]);
+	return 0;
+}
+
+/* From now on the keeper's death is ours; if it came before, nobody tells us. */
+static int die_with_keeper(struct reason *why)
+{
+	struct pollfd pipe = {.fd = keeper_lives};
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		return reason_set(why, "sandbox: prctl: %s", strerror(errno));
+	if (poll(&pipe, 1, 0))
+		return reason_set(why, "the process that kept this VM was killed");
+	close(keeper_lives);
 	return 0;
 }
 
@@ -171,8 +191,7 @@ int sandbox_enter(const struct config *config, struct reason *why)
 	    limit(RLIMIT_NOFILE, "open files", files, why) ||
 	    limit(RLIMIT_CORE, "core dumps", 0, why) || limit(RLIMIT_MSGQUEUE, "queues", 0, why))
 		return -1;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		return reason_set(why, "sandbox: prctl: %s", strerror(errno));
-	return 0;
+	return die_with_keeper(why);
 }
