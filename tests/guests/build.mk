@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Bare-metal test guests: each .c with a guest_main() is a program of its own on the common frame.
 
-GUESTS := long_mode apic hostile neighbour smp modes
+GUESTS := long_mode apic hostile neighbour smp modes wake storm devices task
 GUEST_ELFS := $(GUESTS:%=$(BUILD)/guests/%.elf)
 GUEST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -ffreestanding -fno-pic -fno-pie -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \

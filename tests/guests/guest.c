@@ -12,9 +12,12 @@
 #define COM1		  0x3f8
 #define COM1_STATUS	  0x3fd
 #define TRANSMITTER_EMPTY 0x20
+#define TRANSMITTER_IDLE  0x40
 #define POWER_CONTROL	  0x600 /* the device model's sleep control register */
 #define POWER_OFF	  0x34	/* sleep enable, type 5 */
 #define BOCHS_SHUTDOWN	  0x8900
+#define PIC_MASK_1	  0x21
+#define PIC_MASK_2	  0xa1
 #define PVH_MAGIC	  0x336ec578
 #define MB2_LOADER_MAGIC  0x36d76289
 #define WAIT_TICKS	  UINT64_C(1000000000)
@@ -120,7 +123,9 @@ void power_off(void)
 {
 	if (under_hypervisor)
 		outb(POWER_CONTROL, POWER_OFF);
-	else
+	while (!(inb(COM1_STATUS) & TRANSMITTER_IDLE))
+		; /* what was said last is still under way */
+	if (!under_hypervisor)
 		for (const char *s = "Shutdown"; *s; s++)
 			outb(BOCHS_SHUTDOWN, (uint8_t)*s);
 	for (;;)
@@ -148,8 +153,12 @@ void guest_trap(struct trap_frame *f)
 	uint64_t address;
 
 	asm volatile("mov %%cr2, %0" : "=r"(address));
+	if (f->vector == VECTOR_NMI) {
+		__atomic_add_fetch(&irq_count[VECTOR_NMI], 1, __ATOMIC_SEQ_CST);
+		return;
+	}
 	if (f->vector >= 32 && f->vector != VECTOR_USER_RETURN) {
-		irq_count[f->vector]++;
+		__atomic_add_fetch(&irq_count[f->vector], 1, __ATOMIC_SEQ_CST);
 		if (!no_eoi && f->vector != VECTOR_SPURIOUS)
 			apic_write(APIC_EOI, 0);
 		return;
@@ -342,6 +351,11 @@ void guest_start(void)
 	else if (*(const uint32_t *)(uint64_t)boot_info == PVH_MAGIC)
 		read_pvh((const uint8_t *)(uint64_t)boot_info);
 	set_up_traps();
+	if (!under_hypervisor) { /* the firmware's timer is still on, and its vectors are exceptions
+				  */
+		outb(PIC_MASK_1, 0xff);
+		outb(PIC_MASK_2, 0xff);
+	}
 	guest_main();
 	finish();
 }

@@ -23,6 +23,7 @@
 #define GP		   13
 #define PF		   14
 #define NO_FAULT	   256
+#define VECTOR_NMI	   2
 #define VECTOR_USER_RETURN 0x80
 #define VECTOR_SPURIOUS	   0xff
 
@@ -65,7 +66,7 @@ struct fault {
 extern volatile struct fault fault;
 extern volatile uint64_t fault_resume;
 
-/* Interrupts taken, by vector; they are EOIed unless no_eoi is set. */
+/* Interrupts and NMIs taken, by vector; interrupts are EOIed unless no_eoi is set. */
 extern volatile uint32_t irq_count[256];
 extern volatile bool no_eoi;
 

@@ -9,6 +9,7 @@
 #define ROUNDS	      4000
 #define FLOOD	      3000
 #define APIC_LVT_LAST 0x370
+#define NO_SUCH_CALL  UINT64_C(0xfffffffffffffc18) /* as KVM's guests know it: -1000 */
 
 static uint64_t seed = 1;
 static const uint64_t no_table[2];
@@ -97,8 +98,8 @@ static void write_msrs(void)
 		wrmsr_try(MSR_EFER, efer);
 	}
 	wrmsr_try(0x6e0, 0);
-	apic_disable();
-	wrmsr_try(MSR_APIC_BASE, base);
+	wrmsr_try(MSR_APIC_BASE, base & ~UINT64_C(0xc00)); /* where it was, by way of disabled */
+	apic_enable(base & 0x400);
 	report(!strange, "%u MSR writes: #GP or nothing", (uint64_t)ROUNDS);
 }
 
@@ -150,6 +151,9 @@ static void write_apic(bool x2)
 			value = apic_read(reg);
 		}
 		if (!(i & 63)) {
+			/* A period shorter than its handler would be the last thing that happens.
+			 */
+			apic_write(APIC_TIMER_INITIAL, 0);
 			apic_write(APIC_TPR, 0);
 			apic_write(APIC_EOI, 0);
 			cpu_sti();
@@ -166,7 +170,7 @@ static void write_apic(bool x2)
 
 static void privileged_instructions(void)
 {
-	uint64_t memory[8] = {0};
+	static uint64_t memory[1024] __attribute__((aligned(64))); /* XSAVES fits too */
 
 	for (unsigned int i = 0; i < ROUNDS / 10; i++) {
 		uint64_t c = random_value(), d = random_value();
@@ -178,6 +182,8 @@ static void privileged_instructions(void)
 		X("vmptrld (%%rsi)");
 		X("vmread %%rcx, %%rdx");
 		X("vmwrite %%rcx, %%rdx");
+		X("vmptrst (%%rsi)");
+		X("vmxoff");
 		X("vmlaunch");
 		X("vmresume");
 		X("invept (%%rsi), %%rcx");
@@ -200,6 +206,62 @@ static void privileged_instructions(void)
 #undef X
 	}
 	report(true, "VMX and privileged instructions");
+}
+
+/* Numbers of the control domain's calls among them: a guest has none of these. */
+static void hypercalls(void)
+{
+	unsigned int answered = 0;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		uint64_t number = i < 256 ? i : random_value(), answer = number;
+
+		asm volatile("vmcall"
+			     : "+a"(answer)
+			     : "b"(random_value()), "c"(random_value()), "d"(random_value()),
+			       "S"(random_value()), "D"(random_value())
+			     : "memory");
+		answered += answer != NO_SUCH_CALL;
+	}
+	report(!answered, "%u hypercalls, %u answered", (uint64_t)ROUNDS, (uint64_t)answered);
+}
+
+/* What is read differs, but not what the hypervisor must hide; the same twice. */
+static void every_cpuid_leaf(void)
+{
+	unsigned int changed = 0;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		uint32_t leaf = i < 0x400 ? i >> 4
+				: i & 1	  ? 0x40000000 + (i & 0x1ff)
+				: i & 2	  ? 0x80000000 + (i & 0x1ff)
+					  : (uint32_t)random_value();
+		struct cpuid a = cpuid(leaf, i & 15), b = cpuid(leaf, i & 15);
+
+		changed += a.a != b.a || a.c != b.c || a.d != b.d;
+	}
+	report(!changed && !(cpuid(1, 0).c & 1 << 5), "%u CPUID leaves", (uint64_t)ROUNDS);
+}
+
+/* Both ranges of the MSR bitmap: what can be read is written, changed and unchanged. */
+static void every_msr(void)
+{
+	uint64_t value;
+	unsigned int readable = 0, strange = 0;
+
+	for (uint32_t i = 0; i < 0x4000; i++) {
+		uint32_t msr = i < 0x2000 ? i : 0xc0000000 + (i & 0x1fff);
+
+		strange += rdmsr_try(msr, &value) != GP && fault.vector != NO_FAULT;
+		if (fault.vector != NO_FAULT || msr == MSR_EFER || msr == MSR_APIC_BASE ||
+		    (msr >> 8) == 8)
+			continue;
+		readable++;
+		wrmsr_try(msr, random_value());
+		strange += fault.vector != GP && fault.vector != NO_FAULT;
+		wrmsr_try(msr, value);
+	}
+	report(readable && !strange, "both MSR ranges, %u readable", (uint64_t)readable);
 }
 
 static void flood(void)
@@ -254,7 +316,11 @@ void guest_main(void)
 		if (cpuid(1, 0).c >> 21 & 1)
 			write_apic(true);
 		write_msrs();
-		if (under_hypervisor)
+		every_cpuid_leaf();
+		every_msr();
+		if (under_hypervisor) {
+			hypercalls();
 			flood();
+		}
 	}
 }

@@ -53,6 +53,7 @@ start32:
 	jmp	3b
 
 	/* Returns in 64-bit mode; flat 32-bit mode before. Uses EAX, ECX, EDX. */
+	.globl enter_long
 	.code32
 enter_long:
 	pop	%edx

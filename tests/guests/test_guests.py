@@ -1,60 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Bare-metal test guests: as virtual machines under the hypervisor, and on the bare emulated machine,
-which shows that their expectations are right. One machine for all; a test is a guest's run."""
-
-import json
-import re
-import shlex
+"""Bare-metal test guests: as virtual machines under the hypervisor, with all that the processor offers and
+without its newer features, and on the bare emulated machine, which shows that their expectations are
+right. One machine for each of the two; a test is a guest's run."""
 
 import pytest
 
-from bench.machine import READY
+import exits
 from bench.medium import BUILD
+from guests.control import CRASHED, KILLED, POWERED_OFF, SECONDS, Control, judge, options
 
-GUESTS = ["long_mode", "apic", "modes", "hostile", "neighbour", "smp"]
-LINE = re.compile(r"^(ok  |FAIL) (.*)$", re.MULTILINE)
-SUMMARY = re.compile(r"^SUMMARY: (\d+) tests, (\d+) failures$", re.MULTILINE)
-SECONDS = 240
-POWERED_OFF, CRASHED, KILLED = 0, 3, 4  # exit statuses of vmm
-
-
-def judge(text):
-    """Fails with the lines that say FAIL, or with the end of a run that has no summary."""
-    text = text.replace("\r", "")
-    summary = SUMMARY.search(text)
-    assert summary, f"no summary; it ended so:\n{text[-2000:]}"
-    lines = LINE.findall(text)
-    assert [what for verdict, what in lines if verdict == "FAIL"] == []
-    assert int(summary[1]) == len(lines) > 0 and summary[2] == "0"
-
-
-def options(guest, name, cmdline="", cpus=1, memory=16):
-    return (f"--name {name} --memory {memory}M --cpus {cpus} --kernel /guests/{guest}.elf "
-            f"--console stdio --cmdline {shlex.quote(cmdline or 'none')}")
-
-
-class Control:
-    def __init__(self, machine):
-        self.machine = machine
-
-    def pool(self):
-        run = self.machine.ssh("hornero info --json")
-        assert run.returncode == 0, run.stderr
-        return json.loads(run.stdout)["memory"]["pool_free_bytes"]
-
-    def guest(self, guest, **more):
-        """Runs one to its end; (output, exit status)."""
-        run = self.machine.ssh(f"timeout {SECONDS} vmm {options(guest, guest, **more)} </dev/null",
-                               timeout=SECONDS + 60)
-        return run.stdout + run.stderr, run.returncode
-
-
-@pytest.fixture(scope="class")
-def control(class_machine):
-    machine = class_machine(cpus=2, memory=1024, limit=1800,
-                            file=[f"guests/{name}.elf={BUILD}/guests/{name}.elf" for name in GUESTS])
-    machine.wait(READY, 600)
-    return Control(machine)
+# What a processor may lack, and the hypervisor then does in software.
+NEWER = ("vpid ept_1g ept_ad apic_registers virtual_interrupts x2apic_mode invept_single invvpid_single "
+         "preemption_timer perf_global_ctrl pause_loop").split()
 
 
 @pytest.fixture
@@ -65,13 +22,17 @@ def unharmed(control):
     assert control.pool() == before
 
 
-@pytest.mark.full
-@pytest.mark.xdist_group("guests")
 @pytest.mark.usefixtures("unharmed")
-class TestUnderHypervisor:
+class Guests:
+    """What is asked of both machines."""
+
     @pytest.mark.parametrize("guest, more", [
         ("long_mode", {}), ("apic", {}), ("modes", {}), ("neighbour", {"cmdline": "seed=1"}),
-        ("smp", {"cpus": 2, "cmdline": "cpus=2"}),
+        ("smp", {"cpus": 2, "cmdline": "cpus=2"}), ("storm", {"cpus": 2, "cmdline": "cpus=2"}),
+        ("wake", {"cpus": 1, "cmdline": "cpus=1 rounds=3000"}),
+        ("wake", {"cpus": 2, "cmdline": "cpus=2 rounds=10000"}),
+        ("wake", {"cpus": 5, "cmdline": "cpus=5 rounds=3000"}),
+        ("devices", {"cmdline": "seed=1"}),
     ])
     def test_guest(self, control, guest, more):
         text, status = control.guest(guest, **more)
@@ -82,7 +43,7 @@ class TestUnderHypervisor:
         text, _ = control.guest("smp", cpus=4, cmdline="cpus=4")
         judge(text)
 
-    @pytest.mark.parametrize("seed", [1, 2])
+    @pytest.mark.parametrize("seed", [1, 2, 3])
     def test_hostile(self, control, seed):
         text, _ = control.guest("hostile", cmdline=f"seed={seed}")
         judge(text)
@@ -93,12 +54,16 @@ class TestUnderHypervisor:
         assert status == CRASHED, text
         assert mode != "triple" or "triple fault" in text
 
+    def test_task_switch_is_refused_in_words(self, control):
+        text, status = control.guest("task")
+        assert status == CRASHED and "the hypervisor could not go on" in text, text
+        assert "hardware task switch, which is not supported" in control.ok("hornero log")
+
     def test_spinning_guest_can_be_killed(self, control):
         """Interrupts off, no exit of its own: it gets the CPU, but not for good."""
         run = control.machine.ssh(
-            f"vmm {options('hostile', 'spin', 'mode=spin')} </dev/null >/tmp/spin 2>&1 & pid=$!; "
-            "until grep -q spinning /tmp/spin; do sleep 0.1; done; "
-            "nproc; kill $pid; wait $pid; echo status $?", timeout=SECONDS)
+            f"mkfifo /tmp/spin; vmm {options('hostile', 'spin', 'mode=spin')} </dev/null >/tmp/spin 2>/dev/null & "
+            "pid=$!; grep -q -m 1 spinning /tmp/spin; nproc; kill $pid; wait $pid; echo status $?", timeout=SECONDS)
         assert run.stdout.split() == ["2", "status", str(KILLED)], run.stdout + run.stderr
 
     def test_neighbour_of_a_hostile_guest(self, control):
@@ -114,15 +79,47 @@ class TestUnderHypervisor:
         text, _ = control.guest("neighbour", cmdline="seed=8", memory=64)
         judge(text)
 
+    def test_every_exit_was_seen(self, control):
+        """The last one: what tests/exits.txt says that these guests prove."""
+        for guest in "modes", "long_mode", "apic":  # for whoever runs this test alone
+            control.guest(guest)
+        assert exits.counted(self.kind) - control.exits() == set()
 
-@pytest.mark.full
-@pytest.mark.parametrize("guest, cpus", [("long_mode", 1), ("apic", 1), ("modes", 1), ("smp", 2)])
-def test_on_the_bare_machine(machine, tmp_path, guest, cpus):
+
+@pytest.mark.xdist_group("guests")
+class TestUnderHypervisor(Guests):
+    kind = "newer"
+
+    @pytest.fixture(scope="class")
+    def control(self, class_machine):
+        return Control(class_machine)
+
+
+@pytest.mark.xdist_group("guests-older")
+class TestWithoutNewerFeatures(Guests):
+    kind = "older"
+
+    @pytest.fixture(scope="class")
+    def control(self, class_machine):
+        return Control(class_machine, cmdline="cpu_features=" + ",".join(f"-{name}" for name in NEWER))
+
+
+# What Bochs' local APIC does otherwise than SDM 3A "APIC Timer", "Error Handling", "x2APIC State Transitions".
+BOCHS_ERRS = ["xAPIC: deadline reads 0 afterwards", "x2APIC: deadline reads 0 afterwards",
+              "xAPIC: vector 5 is refused, ESR 40", "x2APIC: vector 5 is refused, ESR 40",
+              "disabled: x2APIC needs xAPIC first", "back in xAPIC mode"]
+
+
+@pytest.mark.parametrize("guest, cpus, cmdline, known", [
+    ("long_mode", 1, "", []), ("apic", 1, "", BOCHS_ERRS), ("modes", 1, "", []), ("smp", 2, "cpus=2", []),
+    ("task", 1, "", []), ("wake", 2, "cpus=2 rounds=1000", []),
+])
+def test_on_the_bare_machine(machine, tmp_path, guest, cpus, cmdline, known):
     """The same programs, booted by GRUB: what they expect is what the processor does."""
     nothing = tmp_path / "nothing"
     nothing.write_bytes(b"\0" * 512)
-    started = machine(emulator="bochs", cpus=cpus, memory=128, cmdline=f"cpus={cpus}",
+    started = machine(emulator="bochs", cpus=cpus, memory=128, cmdline=cmdline or "none",
                       hypervisor=str(BUILD / f"guests/{guest}.elf"), kernel=str(nothing),
                       initramfs=str(nothing))
     started.wait_exit(400)
-    judge(started.serial())
+    judge(started.serial(), known)
