@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from bench import medium
+from bench import medium, memory_map
 from bench.machine import DEFAULTS, READY
 from bench.medium import BUILD
 
@@ -151,11 +151,12 @@ def test_kexec_into_the_same_kernel(machine):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("iso_as,firmware", [("disk", "bios"), ("cdrom", "uefi")])
+@pytest.mark.parametrize("iso_as,firmware", [("disk", "bios"), ("cdrom", "bios")])
 def test_other_ways_to_boot(machine, iso_as, firmware):
-    started = boot(machine, iso_as=iso_as, firmware=firmware)
+    started = boot(machine, iso_as=iso_as, firmware=firmware, cmdline="loglevel=debug")
     info = json.loads(told(started, "hornero info --json"))
     assert info["features"]["efi"] == (firmware == "uefi")
+    memory_map.check(lambda command: told(started, command))
 
 
 def test_odd_command_line_is_named_and_survived(machine):

@@ -9,6 +9,8 @@ import os
 import pathlib
 import subprocess
 
+from . import acpi
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = (TOP / os.environ.get("BUILD", "build")).resolve()
 
@@ -71,9 +73,15 @@ def make_iso(folder, config):
     linux = (TOP / "boot/control-domain.cmdline").read_text().split()
     # the kernel's crypto self-tests are a quarter of a boot in Bochs, and no test of ours
     linux += ["cryptomgr.notests", *config["extra"].split()]
+    grub = config["grub"]
+    tables = []
+    if config["emulator"] == "bochs" and config["firmware"] == "uefi":
+        tables = acpi.write_tables(folder, config["cpus"])
+        grub = f"acpi {' '.join('/' + file.name for file in tables)};{grub}"
     command = [TOP / "boot/mkiso", "--output", iso, "--kernel", config["kernel"],
                "--initramfs", initramfs, "--timeout", "0", "--entry", config["entry"],
-               "--linux-cmdline", " ".join(linux), "--grub", config["grub"]]
+               "--linux-cmdline", " ".join(linux), "--grub", grub]
+    command += [word for file in tables for word in ("--file", file)]
     if config["entry"] == "hornero":
         command += ["--hypervisor", config["hypervisor"],
                     "--hypervisor-cmdline", config["cmdline"]]
