@@ -169,7 +169,7 @@ static int create_region(struct vm *vm, u32 slot, const struct region_range *wan
 	} else if (result < 0) {
 		release_backing(vm, backing);
 	} else {
-		vm->regions.slot[slot] = *wanted;
+		region_set(&vm->regions, slot, wanted);
 	}
 	return hv_to_errno(result);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Decisions about memory regions. A hundred-odd slots are searched one by one: it is short, it
- * happens where a device model is about to be asked anyway, and there is nothing to keep in order.
+ * Decisions about memory regions. Slots are searched one by one as far as they have been in use: a
+ * handful of them, and there is nothing to keep in order.
  */
 #include "regions.h"
 
@@ -57,11 +57,18 @@ int region_plan(const struct region_table *table, uint32_t slot, const struct re
 	return old->bytes ? REGION_MOVE : REGION_CREATE;
 }
 
+void region_set(struct region_table *table, uint32_t slot, const struct region_range *range)
+{
+	table->slot[slot] = *range;
+	if (slot >= table->used)
+		table->used = slot + 1;
+}
+
 int region_find(const struct region_table *table, uint64_t gpa)
 {
-	int i;
+	uint32_t i;
 
-	for (i = 0; i < REGION_SLOTS; i++)
+	for (i = 0; i < table->used; i++)
 		if (gpa - table->slot[i].gpa < table->slot[i].bytes)
 			return i;
 	return -1;

@@ -28,6 +28,7 @@ struct region_range {
 
 struct region_table {
 	struct region_range slot[REGION_SLOTS];
+	uint32_t used; /* slots from here on have never been in use */
 };
 
 enum region_action { REGION_NOTHING, REGION_CREATE, REGION_DELETE, REGION_MOVE };
@@ -38,6 +39,9 @@ enum region_action { REGION_NOTHING, REGION_CREATE, REGION_DELETE, REGION_MOVE }
  * of size, user address or READONLY) or -EEXIST (overlaps another slot).
  */
 int region_plan(const struct region_table *table, uint32_t slot, const struct region_range *wanted);
+
+/* Puts range into slot, as planned. */
+void region_set(struct region_table *table, uint32_t slot, const struct region_range *range);
 
 /* The slot that holds gpa, or -1. */
 int region_find(const struct region_table *table, uint64_t gpa);

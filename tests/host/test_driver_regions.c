@@ -76,11 +76,26 @@ TEST(move_may_overlap_itself_but_nothing_else_changes)
 TEST(find)
 {
 	struct region_table table = {.slot[0] = range(4 * MIB, 4 * MIB),
-				     .slot[REGION_SLOTS - 1] = range(0, 4096)};
+				     .slot[REGION_SLOTS - 1] = range(0, 4096),
+				     .used = REGION_SLOTS};
 
 	CHECK_EQ(region_find(&table, 0), REGION_SLOTS - 1);
 	CHECK_EQ(region_find(&table, 4096), -1);
 	CHECK_EQ(region_find(&table, 8 * MIB - 1), 0);
 	CHECK_EQ(region_find(&table, 8 * MIB), -1);
 	CHECK_EQ(region_find(&table, ~0ull), -1);
+}
+
+TEST(a_region_is_found_wherever_its_slot_is)
+{
+	struct region_table table = {0};
+	struct region_range last = range(0, 4096), first = range(MIB, MIB), gone = {0};
+
+	CHECK_EQ(region_find(&table, 0), -1);
+	region_set(&table, REGION_SLOTS - 1, &last);
+	region_set(&table, 0, &first);
+	CHECK_EQ(region_find(&table, 0), REGION_SLOTS - 1);
+	CHECK_EQ(region_find(&table, MIB), 0);
+	region_set(&table, REGION_SLOTS - 1, &gone);
+	CHECK_EQ(region_find(&table, 0), -1);
 }
