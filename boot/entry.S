@@ -4,7 +4,7 @@
  *
  * A Multiboot2 loader enters entry32 in 32-bit protected mode, paging off, with the information block
  * in EBX. The image may lie at any multiple of 2 MiB (the header's relocatable tag asks for the highest), so
- * this code first learns where it is, then fills the interrupt table (it is in .rodata and never
+ * this code first learns where it is, loads the interrupt table (it is in .rodata and never
  * changes after boot), builds early page tables and jumps to hv_main(). The early tables map
  * the low 4 GiB three times: at 0 (for the jump), at HEAP_BASE and at BOOT_BASE (arch/x86/layout.h), and the image's 2 MiB at
  * its link address. arch/x86/paging.c replaces them all.
@@ -69,24 +69,6 @@ entry32:
 	bt	$20, %edx
 	jnc	no_nx
 
-	/* interrupt gates: handlers of fixed size, 16 bytes apart, in the high half */
-	leal	(idt - IMAGE_BASE)(%ebp), %ebx
-	movl	$(isr_stubs - IMAGE_BASE), %eax
-	addl	$(IMAGE_BASE & 0xffffffff), %eax
-	movl	$IDT_VECTORS, %ecx
-2:	movzwl	%ax, %edx
-	orl	$(SEL_CODE << 16), %edx
-	movl	%edx, (%ebx)
-	movl	%eax, %edx
-	andl	$0xffff0000, %edx
-	orl	$0x8e00, %edx
-	movl	%edx, 4(%ebx)
-	movl	$(IMAGE_BASE >> 32), 8(%ebx)
-	movl	$0, 12(%ebx)
-	addl	$16, %ebx
-	addl	$ISR_STUB_BYTES, %eax
-	loop	2b
-
 	/* early page tables */
 	leal	(early_pds - IMAGE_BASE)(%ebp), %ebx
 	movl	$0x83, %eax /* present, writable, 2 MiB */
@@ -114,17 +96,13 @@ entry32:
 	leal	0x83(%ebp), %eax
 	movl	%eax, (early_pd_high - IMAGE_BASE)(%ebp)
 
-	/* tables of descriptors, still by physical address */
-	subl	$8, %esp
-	movw	$(16 * IDT_VECTORS - 1), (%esp)
-	leal	(idt - IMAGE_BASE)(%ebp), %eax
-	movl	%eax, 2(%esp)
-	lidt	(%esp)
-	movw	$(boot_gdt_end - boot_gdt - 1), (%esp)
-	leal	(boot_gdt - IMAGE_BASE)(%ebp), %eax
-	movl	%eax, 2(%esp)
-	lgdt	(%esp)
-	addl	$8, %esp
+	/* tables of descriptors, by physical address up to cpu_load_tables() */
+	leal	(boot_idtr - IMAGE_BASE)(%ebp), %eax
+	addl	%ebp, 2(%eax)
+	lidt	(%eax)
+	leal	(boot_gdtr - IMAGE_BASE)(%ebp), %eax
+	addl	%ebp, 2(%eax)
+	lgdt	(%eax)
 
 	/* long mode: PAE; LME and NXE; PG, WP, NE, ET, MP, PE */
 	movl	$0x20, %eax
@@ -153,14 +131,6 @@ entry64:
 	movl	%eax, %fs
 	movl	%eax, %gs
 	movq	$boot_stack_top, %rsp
-	subq	$16, %rsp
-	movw	$(boot_gdt_end - boot_gdt - 1), (%rsp)
-	movq	$boot_gdt, 2(%rsp)
-	lgdt	(%rsp)
-	movw	$(16 * IDT_VECTORS - 1), (%rsp)
-	movq	$idt, 2(%rsp)
-	lidt	(%rsp)
-	addq	$16, %rsp
 	movl	%edi, %edi
 	movl	%ebp, %esi
 	xorl	%ebp, %ebp /* the end of every backtrace */
@@ -184,18 +154,13 @@ no_nx:
 	/* ESI: offset of a message; print it on COM1 and the text screen, then halt. No stack used. */
 die:
 	addl	%ebp, %esi
-	movw	$0x3fb, %dx /* 8 bits, no parity; then 115200 baud */
-	movb	$0x83, %al
+	leal	(uart_setup - IMAGE_BASE)(%ebp), %ebx
+7:	movw	(%ebx), %dx
+	movb	2(%ebx), %al
 	outb	%al, %dx
-	movw	$0x3f8, %dx
-	movb	$1, %al
-	outb	%al, %dx
-	movw	$0x3f9, %dx
-	movb	$0, %al
-	outb	%al, %dx
-	movw	$0x3fb, %dx
-	movb	$3, %al
-	outb	%al, %dx
+	addl	$3, %ebx
+	cmpb	$3, %al
+	jne	7b
 	movl	$0xb8000, %edi
 8:	lodsb
 	testb	%al, %al
@@ -218,6 +183,8 @@ die:
 	jmp	11b
 
 	.section .rodata
+uart_setup: /* 8 bits, no parity; 115200 baud: port, value */
+	.byte	0xfb, 3, 0x83, 0xf8, 3, 1, 0xf9, 3, 0, 0xfb, 3, 3
 msg_loader:
 	.asciz "Hornero: not started by a Multiboot2 loader. Use GRUB 2's command 'multiboot2'.\r\n"
 msg_long_mode:
@@ -230,13 +197,25 @@ msg_nx:
 boot_gdt:
 	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
 boot_gdt_end:
+boot_gdtr:
+	.short	boot_gdt_end - boot_gdt - 1
+	.long	boot_gdt - IMAGE_BASE
+boot_idtr:
+	.short	16 * IDT_VECTORS - 1
+	.long	idt - IMAGE_BASE
+	/* interrupt gates: handlers of fixed size; the linker script takes their address apart */
 	.balign 16
 	.globl idt
-idt:
-	.fill IDT_VECTORS * 2, 8, 0
+idt:	.set	vector, 0
+	.rept	IDT_VECTORS
+	.short	isr_low + ISR_STUB_BYTES * vector, SEL_CODE, 0x8e00, isr_middle
+	.long	IMAGE_BASE >> 32, 0
+	.set	vector, vector + 1
+	.endr
 
 	.section .bss
 	.balign 4096
+	.globl early_pml4
 early_pml4:	.skip 4096
 early_pdpt_low:	.skip 4096
 early_pdpt_high: .skip 4096

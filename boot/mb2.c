@@ -23,7 +23,20 @@ enum {
 	TAG_RSDP1 = 14,
 	TAG_RSDP2 = 15,
 	TAG_EFI_MEMMAP = 17,
-	TAG_LOAD_BASE = 21,
+	TAGS
+};
+
+static const struct {
+	const char *name;
+	uint32_t least; /* bytes after type and size */
+} tags[TAGS] = {
+	[TAG_MODULE] = {"module", 9},
+	[TAG_MEMMAP] = {"memory map", 8},
+	[TAG_FRAMEBUFFER] = {"framebuffer", 24},
+	[TAG_EFI64] = {"EFI system table", 8},
+	[TAG_RSDP1] = {"ACPI root pointer", 20},
+	[TAG_RSDP2] = {"ACPI root pointer", 36},
+	[TAG_EFI_MEMMAP] = {"EFI memory map", 8},
 };
 
 struct tag {
@@ -72,7 +85,7 @@ static bool copy_string(const struct walk *w, char *to, size_t to_bytes, const u
 	if (!end)
 		return fail(w, "the %s does not end inside its tag", what);
 	if ((size_t)(end - from) >= to_bytes)
-		return fail(w, "the %s has %zu characters, at most %zu are allowed", what,
+		return fail(w, "the %s has %lu characters, at most %zu are allowed", what,
 			    (size_t)(end - from), to_bytes - 1);
 	memcpy(to, from, (size_t)(end - from) + 1);
 	return true;
@@ -81,51 +94,90 @@ static bool copy_string(const struct walk *w, char *to, size_t to_bytes, const u
 static bool take_module(const struct walk *w, const uint8_t *p, uint32_t n)
 {
 	static const char *const roles[MODULE_ROLES] = {"kernel", "initramfs", "microcode"};
-	char text[sizeof(w->out->modules[0].cmdline)];
-	size_t word;
+	uint32_t start = u32_at(p), end = u32_at(p + 4);
+	char text[sizeof(w->out->modules[0].cmdline)], *rest = text, *role;
 
-	if (n < 9)
-		return fail(w, "a module tag has only %u bytes", n + 8);
 	if (!copy_string(w, text, sizeof(text), p + 8, n - 8, "command line of a module"))
 		return false;
-	word = strcspn(text, " ");
+	role = cut_word(&rest, " ");
 	for (int i = 0; i < MODULE_ROLES; i++) {
 		struct boot_module *m = &w->out->modules[i];
-		uint32_t start = u32_at(p), end = u32_at(p + 4);
 
-		if (strlen(roles[i]) != word || strncmp(text, roles[i], word) != 0)
+		if (!role || strcmp(role, roles[i]) != 0)
 			continue;
 		if (end < start)
-			return fail(w, "the module '%s' ends (%#x) before it starts (%#x)",
-				    roles[i], end, start);
+			return fail(w, "the module '%s' ends (%#x) before it starts (%#x)", role,
+				    end, start);
 		m->base = HPA(start);
 		m->bytes = end - start;
-		snprintf(m->cmdline, sizeof(m->cmdline), "%s",
-			 text + word + strspn(text + word, " "));
+		while (*rest == ' ')
+			rest++;
+		snprintf(m->cmdline, sizeof(m->cmdline), "%s", rest);
 		return true;
 	}
 	return fail(
 		w,
 		"the module '%.40s' has none of the roles kernel, initramfs, microcode as the first word "
 		"after its file name",
-		text);
+		role ? role : "");
+}
+
+static bool add_range(const struct walk *w, uint64_t base, uint64_t bytes, enum mem_type type)
+{
+	struct boot_info *out = w->out;
+
+	if (out->n_ranges == BOOT_MAX_RANGES)
+		return fail(w, "the memory map has more than %u entries", BOOT_MAX_RANGES);
+	out->ranges[out->n_ranges++] = (struct mem_range){HPA(base), bytes, type};
+	return true;
 }
 
 static bool take_memmap(const struct walk *w, const uint8_t *p, uint32_t n)
 {
-	uint32_t entry = n >= 8 ? u32_at(p) : 0;
-	struct boot_info *out = w->out;
+	uint32_t entry = u32_at(p);
 
 	if (entry < 20 || entry % 4 || (n > 8 && entry > n - 8))
 		return fail(w, "the memory map has entries of %u bytes in a tag of %u", entry,
 			    n + 8);
-	out->n_ranges = 0;
 	for (uint32_t at = 8; n - at >= entry; at += entry) {
-		if (out->n_ranges == BOOT_MAX_RANGES)
-			return fail(w, "the memory map has more than %u entries", BOOT_MAX_RANGES);
-		out->ranges[out->n_ranges++] =
-			(struct mem_range){HPA(u64_at(p + at)), u64_at(p + at + 8),
-					   (enum mem_type)u32_at(p + at + 16)};
+		uint32_t type = u32_at(p + at + 16);
+
+		if (!add_range(w, u64_at(p + at), u64_at(p + at + 8),
+			       type <= MEM_BAD ? (enum mem_type)type : MEM_RESERVED))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * What the firmware's own map says beyond the one above: boot services stay the control domain's
+ * (their data holds tables that Linux reads, and Linux maps both until it has told the firmware its
+ * addresses), and nothing but RAM is used. Source: UEFI Specification 2.10, "EFI Boot Services"
+ * (7.2).
+ */
+static bool take_efi_memmap(const struct walk *w, const uint8_t *p, uint32_t n, hpa_t pa)
+{
+	static const enum mem_type types[] = {
+		[1] = MEM_RAM, /* loader code and data, free memory: as the other map says */
+		[2] = MEM_RAM, [3] = MEM_FIRMWARE, [4] = MEM_FIRMWARE, [7] = MEM_RAM,
+		[8] = MEM_BAD, [9] = MEM_ACPI,	   [10] = MEM_NVS,
+	};
+	uint32_t entry = u32_at(p);
+
+	if (entry < 40 || entry % 8)
+		return fail(w, "the EFI memory map has entries of %u bytes", entry);
+	w->out->efi.desc_bytes = entry;
+	w->out->efi.desc_version = u32_at(p + 4);
+	w->out->efi.memmap = HPA(pa.v + 8);
+	w->out->efi.memmap_bytes = n - 8;
+	for (uint32_t at = 8; n - at >= entry; at += entry) {
+		uint32_t type = u32_at(p + at);
+		uint64_t pages = min_u64(u64_at(p + at + 24), BIT64(40));
+		enum mem_type t = type < ARRAY_SIZE(types) ? types[type] : 0;
+
+		if (t != MEM_RAM &&
+		    !add_range(w, u64_at(p + at + 8), pages * PAGE_SIZE, t ? t : MEM_RESERVED))
+			return false;
 	}
 	return true;
 }
@@ -134,8 +186,6 @@ static bool take_framebuffer(const struct walk *w, const uint8_t *p, uint32_t n)
 {
 	struct boot_framebuffer *fb = &w->out->fb;
 
-	if (n < 24)
-		return fail(w, "the framebuffer tag has only %u bytes", n + 8);
 	fb->base = HPA(u64_at(p));
 	fb->pitch_bytes = u32_at(p + 8);
 	fb->width = u32_at(p + 12);
@@ -144,14 +194,9 @@ static bool take_framebuffer(const struct walk *w, const uint8_t *p, uint32_t n)
 	fb->type = p[21] <= FB_EGA_TEXT ? (enum fb_type)p[21] : FB_NONE;
 	if (fb->type != FB_RGB)
 		return true;
-	if (n < 30)
+	if (n < 24 + sizeof(fb->rgb))
 		return fail(w, "the framebuffer tag lacks its colour fields");
-	fb->red_pos = p[24];
-	fb->red_size = p[25];
-	fb->green_pos = p[26];
-	fb->green_size = p[27];
-	fb->blue_pos = p[28];
-	fb->blue_size = p[29];
+	memcpy(&fb->rgb, p + 24, sizeof(fb->rgb));
 	return true;
 }
 
@@ -159,6 +204,8 @@ static bool take_tag(const struct walk *w, uint32_t type, const uint8_t *p, uint
 {
 	struct boot_info *out = w->out;
 
+	if (type < TAGS && n < tags[type].least)
+		return fail(w, "a tag (%s) has only %u bytes", tags[type].name, n + 8);
 	switch (type) {
 	case TAG_CMDLINE:
 		return copy_string(w, out->cmdline, sizeof(out->cmdline), p, n,
@@ -172,28 +219,14 @@ static bool take_tag(const struct walk *w, uint32_t type, const uint8_t *p, uint
 	case TAG_FRAMEBUFFER:
 		return take_framebuffer(w, p, n);
 	case TAG_EFI64:
-		if (n < 8)
-			return fail(w, "the EFI system table tag has only %u bytes", n + 8);
 		out->efi.system_table = HPA(u64_at(p));
 		return true;
 	case TAG_EFI_MEMMAP:
-		if (n < 8 || !u32_at(p))
-			return fail(w, "the EFI memory map tag has only %u bytes", n + 8);
-		out->efi.desc_bytes = u32_at(p);
-		out->efi.desc_version = u32_at(p + 4);
-		out->efi.memmap = HPA(pa.v + 8);
-		out->efi.memmap_bytes = n - 8;
-		return true;
+		return take_efi_memmap(w, p, n, pa);
 	case TAG_RSDP1:
 	case TAG_RSDP2:
-		if (n < (type == TAG_RSDP1 ? 20 : 36))
-			return fail(w, "the ACPI root pointer tag has only %u bytes", n + 8);
 		if (type == TAG_RSDP2 || !out->rsdp.v)
 			out->rsdp = pa;
-		return true;
-	case TAG_LOAD_BASE:
-		if (n >= 4)
-			out->image_base = HPA(u32_at(p));
 		return true;
 	default:
 		return true;

@@ -8,15 +8,12 @@
  */
 #include <consoles.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <cmdline.h>
 #include <x86/paging.h>
 
 #define LOG_TAG	       "console"
 #define VGA_CELLS      0xb8000
 #define VGA_CELL_BYTES (32 * KIB)
-#define EARLY_TOP      (4 * GIB)
 
 static struct boot_framebuffer screen = {
 	.type = FB_EGA_TEXT, .base = {VGA_CELLS}, .width = 80, .height = 25};
@@ -28,68 +25,53 @@ static uint64_t screen_bytes(void)
 					  : (uint64_t)screen.pitch_bytes * screen.height;
 }
 
-static const struct console *screen_console(void *mapped)
+static void add(const char *name)
 {
-	if (screen.type == FB_EGA_TEXT)
-		return vga_text_console(mapped, screen.width, screen.height);
-	return framebuffer_console(mapped, &screen);
-}
+	const struct console *c = NULL;
+	uint64_t port = !strcmp(name, "com1") ? UART_COM1 : UART_COM2;
 
-static void add(const struct console *c, const char *name)
-{
+	if (!strcmp(name, "none"))
+		return;
+	if (!strcmp(name, "screen")) {
+		if (screen.type == FB_NONE)
+			return;
+		if (boot_can_map(screen.base, screen_bytes()))
+			c = screen_console(boot_map(screen.base, screen_bytes()), &screen);
+		screen_used = c;
+	} else {
+		if (strcmp(name, "com1") != 0 && strcmp(name, "com2") != 0 &&
+		    (!parse_number(name, false, &port) || port < 0x100 || port > 0xfff8)) {
+			log_warn(
+				"console=%s: known are com1, com2, an I/O port, screen, none; ignored",
+				name);
+			return;
+		}
+		c = uart_console((uint16_t)port);
+	}
 	if (c)
 		log_console_add(c);
 	else
 		log_info("console '%s' is not there", name);
 }
 
-static void add_named(const char *name)
-{
-	char *end;
-	unsigned long port;
-
-	if (!strcmp(name, "com1")) {
-		add(uart_console(UART_COM1), name);
-	} else if (!strcmp(name, "com2")) {
-		add(uart_console(UART_COM2), name);
-	} else if (!strcmp(name, "screen")) {
-		if (screen.type == FB_NONE || screen.base.v + screen_bytes() > EARLY_TOP)
-			return;
-		screen_used = true;
-		add(screen_console(boot_map(screen.base, screen_bytes())), name);
-	} else if (strcmp(name, "none") != 0) {
-		port = strtoul(name, &end, 0);
-		if (*end || port < 0x100 || port > 0xfff8)
-			log_warn(
-				"console=%s: known are com1, com2, an I/O port, screen, none; ignored",
-				name);
-		else
-			add(uart_console((uint16_t)port), name);
-	}
-}
-
 void consoles_start(const char *list, const struct boot_framebuffer *fb, bool bios)
 {
+	char text[CMDLINE_BYTES], *rest = text, *name;
+
 	started = true;
 	if (fb->type != FB_NONE)
 		screen = *fb;
 	else if (!bios)
 		screen.type = FB_NONE;
-	while (*list) {
-		char name[16];
-		size_t len = strcspn(list, ",");
-
-		snprintf(name, sizeof(name), "%.*s", (int)len, list);
-		add_named(name);
-		list += len;
-		list += *list == ',';
-	}
+	snprintf(text, sizeof(text), "%s", list);
+	while ((name = cut_word(&rest, ",")))
+		add(name);
 }
 
 void consoles_remap(void)
 {
 	if (screen_used)
-		screen_console(map_device(screen.base, screen_bytes()));
+		screen_move(map_device(screen.base, screen_bytes()));
 }
 
 void consoles_emergency(void)

@@ -13,11 +13,12 @@
 /** The UART at I/O port @port, set to 115200 8N1; NULL if nothing answers there. */
 const struct console *uart_console(uint16_t port);
 
-/** The text screen of @columns x @rows whose memory is mapped at @cells. */
-const struct console *vga_text_console(void *cells, unsigned int columns, unsigned int rows);
+/** The text screen or framebuffer that @fb describes, mapped at @mapped; NULL if its format is
+ * unknown. */
+const struct console *screen_console(void *mapped, const struct boot_framebuffer *fb);
 
-/** The framebuffer described by @fb, mapped at @pixels; NULL if its format is unknown. */
-const struct console *framebuffer_console(void *pixels, const struct boot_framebuffer *fb);
+/** The same screen is mapped at @mapped from now on. */
+void screen_move(void *mapped);
 
 /** Start the consoles of @list (`console=`), and show on them what was logged before. @bios: a text
  * screen may be assumed if @fb says nothing. Context: boot. */

@@ -56,7 +56,7 @@ static void uart_write(const char *s, size_t n)
 
 const struct console *uart_console(uint16_t port)
 {
-	static const struct console c = {"serial", uart_reset, uart_write};
+	static const struct console c = {uart_reset, uart_write};
 
 	outb((uint16_t)(port + UART_SCR), 0x5a);
 	if (inb((uint16_t)(port + UART_SCR)) != 0x5a)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A boot loader that lies: every falsified Multiboot2 block ends in words and a halt."""
 
+import re
 import subprocess
 
 import pytest
@@ -44,6 +45,17 @@ def test_lie_is_named(machine, forge, lie, words):
 def test_other_loader_is_named(machine, forge):
     liar = machine(emulator="qemu-tcg", hypervisor=forge, cmdline="forge=magic", memory=1024)
     liar.wait("Hornero: not started by a Multiboot2 loader", 60)
+
+
+def test_tables_and_screen_above_4_gib(machine, forge):
+    """Both are read and written before the hypervisor has page tables of its own."""
+    honest = machine(emulator="qemu-tcg", hypervisor=forge, cmdline="forge=high loglevel=debug", cpus=2,
+                     memory=5120)
+    honest.wait(r"boot: ACPI: [3-9] tables, 2 CPUs", 60)
+    honest.wait(HALTED, 20)  # QEMU has no VT-x
+    said = honest.serial()
+    assert "Intel VT-x" in said
+    assert not re.search("is not there|is broken|no ACPI tables", said), said
 
 
 def test_firmware_that_left_x2apic_on(machine, forge):

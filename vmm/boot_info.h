@@ -4,10 +4,11 @@
  *
  * boot/mb2.c fills it from a Multiboot2 information block (GRUB's, or the one our EFI application
  * builds); nobody else reads that block. Strings and arrays are copied: the structure stands alone.
- * Memory types are E820's numbers.
+ * Memory types are E820's numbers and one more.
  */
 #pragma once
 
+#include <cmdline.h>
 #include <types.h>
 
 enum mem_type {
@@ -16,7 +17,14 @@ enum mem_type {
 	MEM_ACPI = 3,
 	MEM_NVS = 4,
 	MEM_BAD = 5,
+	MEM_FIRMWARE, /* not E820's: RAM of UEFI's boot services, the control domain's as it is */
 };
+
+/** True for RAM of either kind. */
+static inline bool mem_is_ram(enum mem_type type)
+{
+	return type == MEM_RAM || type == MEM_FIRMWARE;
+}
 
 struct mem_range {
 	hpa_t base;
@@ -40,7 +48,9 @@ struct boot_framebuffer {
 	hpa_t base;
 	uint32_t pitch_bytes, width, height; /* EGA text: in characters */
 	uint8_t bpp;
-	uint8_t red_pos, red_size, green_pos, green_size, blue_pos, blue_size;
+	struct {
+		uint8_t pos, bits;
+	} rgb[3];
 };
 
 struct boot_efi {
@@ -49,10 +59,10 @@ struct boot_efi {
 	uint32_t memmap_bytes, desc_bytes, desc_version;
 };
 
-#define BOOT_MAX_RANGES 256
+#define BOOT_MAX_RANGES 512
 
 struct boot_info {
-	char cmdline[1024];
+	char cmdline[CMDLINE_BYTES];
 	char loader[64];
 	struct mem_range ranges[BOOT_MAX_RANGES]; /* as given; vmm/memmap.c sorts and cleans */
 	unsigned int n_ranges;
@@ -62,5 +72,4 @@ struct boot_info {
 	hpa_t rsdp;  /* address of a copy inside the information block, 0: none */
 	hpa_t block; /* the block itself: keep out until it has been digested */
 	uint64_t block_bytes;
-	hpa_t image_base; /* where the loader put our image */
 };

@@ -11,14 +11,11 @@ HV_WARN := -Wall -Wextra -Wconversion -Wstrict-prototypes -Wmissing-prototypes -
 
 # --- newlib ---
 NEWLIB_TAR := $(lastword $(sort $(wildcard /usr/src/newlib/newlib-*.tar.xz)))
-NEWLIB_FILES := stdio/vsnprintf stdio/snprintf stdio/vfprintf string/memcpy string/memmove string/memset string/memcmp \
-	string/memchr string/strlen string/strnlen string/strcmp string/strncmp string/strchr string/strrchr \
-	string/strstr string/strspn string/strcspn search/qsort search/bsearch stdlib/strtoul ctype/ctype_
-NEWLIB_DIRS := include stdio string search stdlib ctype locale
-NEWLIB_CONFIG := _WANT_IO_LONG_LONG _WANT_REENT_SMALL _REENT_SMALL _LITE_EXIT
-NEWLIB_DEFS_vfprintf := -DINTEGER_ONLY -DSTRING_ONLY
-NEWLIB_DEFS_vsnprintf := -D_svfprintf_r=_svfiprintf_r
-NEWLIB_DEFS_snprintf := -D_svfprintf_r=_svfiprintf_r
+NEWLIB_FILES := stdio/vfprintf string/memcmp string/memchr string/strlen string/strcmp string/strncmp \
+	string/strspn string/strcspn
+NEWLIB_DIRS := include stdio string stdlib ctype locale
+NEWLIB_CONFIG := PREFER_SIZE_OVER_SPEED _WANT_REENT_SMALL _REENT_SMALL _LITE_EXIT
+NEWLIB_DEFS_vfprintf := -DNO_FLOATING_POINT -DSTRING_ONLY
 NEWLIB_FLAGS := -std=gnu11 -O2 -g -w -fno-builtin $(HV_MACHINE)
 NEWLIB_KEY := $(shell echo '$(NEWLIB_TAR) $(NEWLIB_FILES) $(NEWLIB_CONFIG) $(NEWLIB_FLAGS)' | cksum | cut -d' ' -f1)
 NEWLIB := $(CACHE)/newlib-$(NEWLIB_KEY)
@@ -33,7 +30,11 @@ $(NEWLIB)/libc.a:
 	ar rcs $$t/libc.a $$t/obj/*.o; mv -T $$t $(NEWLIB) 2>/dev/null || rm -rf $$t
 
 # --- the hypervisor ---
+# TEST=1 makes a build whose self-tests (tests/hypervisor) can crash the hypervisor on order.
+TEST ?= 0
+
 HV_SRC := $(sort $(wildcard boot/*.c boot/*.S vmm/*.c vmm/*.S drivers/*.c drivers/*.S) $(shell find arch -name '*.c' -o -name '*.S'))
+HV_SRC += $(if $(filter 1,$(TEST)),tests/hypervisor/selftest.c)
 HV_FONT := /usr/share/consolefonts/Uni2-Fixed16.psf.gz
 HV_OBJ := $(HV_SRC:%=$(BUILD)/hv/%.o) $(BUILD)/hv/font.o
 HV_CPPFLAGS = -nostdinc -isystem $(shell $(HV_CC) -print-file-name=include) -isystem $(NEWLIB)/include -I. -Ivmm -Iarch -Idrivers -I$(BUILD)/hv
@@ -44,14 +45,12 @@ HV_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld,--gc-sections,--build-i
 hypervisor: $(BUILD)/hornero.elf ## the hypervisor's image
 all: hypervisor
 
-# TEST=1 makes a build whose self-tests can crash the hypervisor on order.
-TEST ?= 0
 HV_VERSION = $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: FORCE
 $(BUILD)/hv/version.h: FORCE
 	@mkdir -p $(@D)
-	@{ echo '#pragma once'; echo '#define HV_VERSION "$(HV_VERSION)"'; echo '#define HV_TEST_BUILD $(TEST)'; } > $@.new
+	@{ echo '#pragma once'; echo '#define HV_VERSION "$(HV_VERSION)"'; } > $@.new
 	@cmp -s $@.new $@ || mv $@.new $@
 
 $(BUILD)/hv/%.c.o: %.c $(NEWLIB)/libc.a vmm/build.mk | $(BUILD)/hv/version.h

@@ -3,7 +3,11 @@
  * The hypervisor's command line. See cmdline.h for the table of options.
  */
 #include <cmdline.h>
+#include <stdio.h>
 #include <string.h>
+#include <log.h>
+
+#define LOG_TAG "boot"
 
 static const struct option {
 	const char *name;
@@ -15,133 +19,113 @@ static const struct option {
 #undef X
 };
 
-static char values[ARRAY_SIZE(options)][CMDLINE_VALUE_BYTES];
-static bool given[ARRAY_SIZE(options)];
+static const char *const expected[] = {
+	[OPT_SIZE] = "not a size like 512M",
+	[OPT_NUMBER] = "not a number",
+	[OPT_LEVEL] = "not one of error, warn, info, debug",
+	[OPT_SECONDS] = "neither a number of seconds nor 'halt'",
+};
 
-static const char *const levels[] = {"error", "warn", "info", "debug"};
+static char words[CMDLINE_BYTES];
+static const char *given[ARRAY_SIZE(options)]; /* values inside of words */
 
-/* @s as a decimal number, with a size suffix if @suffix. */
-static bool parse_number(const char *s, bool suffix, uint64_t *v)
+char *cut_word(char **text, const char *separators)
 {
-	unsigned int shift = 0;
+	char *word = *text;
 
-	*v = 0;
-	if (*s < '0' || *s > '9')
-		return false;
-	for (; *s >= '0' && *s <= '9'; s++) {
-		if (*v > (UINT64_MAX >> 4) / 10)
+	while (*word && memchr(separators, *word, strlen(separators)))
+		word++;
+	if (!*word)
+		return NULL;
+	*text = word + strcspn(word, separators);
+	if (**text)
+		*(*text)++ = 0;
+	return word;
+}
+
+bool parse_number(const char *s, bool suffix, uint64_t *v)
+{
+	static const char digits[] = "0123456789abcdef", units[] = "kmg";
+	bool hex = s[0] == '0' && s[1] == 'x';
+	const char *unit, *digit, *first = s += hex ? 2 : 0;
+	uint64_t base = hex ? 16 : 10;
+
+	for (*v = 0; (digit = memchr(digits, *s | 0x20, base)); s++)
+		if (__builtin_mul_overflow(*v, base, v) ||
+		    __builtin_add_overflow(*v, (uint64_t)(digit - digits), v))
 			return false;
-		*v = *v * 10 + (uint64_t)(*s - '0');
-	}
-	if (suffix && *s) {
-		switch (*s++ | 0x20) {
-		case 'k':
-			shift = 10;
-			break;
-		case 'm':
-			shift = 20;
-			break;
-		case 'g':
-			shift = 30;
-			break;
-		default:
-			return false;
-		}
-	}
-	if (*s || *v > UINT64_MAX >> shift)
+	if (s == first)
 		return false;
-	*v <<= shift;
-	return true;
+	unit = suffix ? memchr(units, *s | 0x20, 3) : NULL;
+	for (long i = 0; unit && i <= unit - units; i++)
+		if (__builtin_mul_overflow(*v, KIB, v))
+			return false;
+	return !s[unit != NULL];
 }
 
 static int parse_level(const char *s)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(levels); i++) {
-		if (!strcmp(s, levels[i]) || (s[0] == (char)('0' + i) && !s[1]))
-			return (int)i;
-	}
+	static const char *const levels[] = {"error", "warn", "info", "debug"};
+
+	for (int i = 0; i < (int)ARRAY_SIZE(levels); i++)
+		if (!strcmp(s, levels[i]) || (s[0] == '0' + i && !s[1]))
+			return i;
 	return -1;
 }
 
-static const char *malformed(const struct option *o, const char *value)
+static bool well_formed(enum cmdline_form form, const char *value)
 {
 	uint64_t v;
 
-	switch (o->form) {
-	case OPT_SIZE:
-		return parse_number(value, true, &v) ? NULL : "not a size like 512M";
-	case OPT_NUMBER:
-		return parse_number(value, false, &v) ? NULL : "not a number";
-	case OPT_LEVEL:
-		return parse_level(value) >= 0 ? NULL : "not one of error, warn, info, debug";
-	case OPT_SECONDS:
-		return !strcmp(value, "halt") || parse_number(value, false, &v)
-			       ? NULL
-			       : "neither a number of seconds nor 'halt'";
+	switch (form) {
 	case OPT_TEXT:
-		break;
+		return true;
+	case OPT_LEVEL:
+		return parse_level(value) >= 0;
+	case OPT_SECONDS:
+		return !strcmp(value, "halt") || parse_number(value, false, &v);
+	default:
+		return parse_number(value, form == OPT_SIZE, &v);
 	}
-	return NULL;
 }
 
 static int find(const char *name, size_t len)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(options); i++) {
-		if (strlen(options[i].name) == len && !strncmp(options[i].name, name, len))
+		if (strlen(options[i].name) == len && !memcmp(options[i].name, name, len))
 			return (int)i;
 	}
 	return -1;
 }
 
-static void take_word(const char *word,
-		      void (*complain)(const char *word, const char *why, const char *fallback))
+static const char *problem(const char *value, int i)
 {
-	const char *equals = strchr(word, '=');
-	const char *why;
-	int i = find(word, equals ? (size_t)(equals - word) : strlen(word));
-
-	if (i < 0) {
-		complain(word, "unknown option", "");
-		return;
-	}
-	if (!equals || !equals[1]) {
-		complain(word, "has no value", options[i].fallback);
-		return;
-	}
-	why = malformed(&options[i], equals + 1);
-	if (!why && strlen(equals + 1) >= CMDLINE_VALUE_BYTES)
-		why = "value too long";
-	if (why) {
-		complain(word, why, options[i].fallback);
-		return;
-	}
-	memcpy(values[i], equals + 1, strlen(equals + 1) + 1);
-	given[i] = true;
+	if (i < 0)
+		return "unknown option";
+	if (!*value)
+		return "has no value";
+	return well_formed(options[i].form, value) ? NULL : expected[options[i].form];
 }
 
-void cmdline_parse(const char *text,
-		   void (*complain)(const char *word, const char *why, const char *fallback))
+void cmdline_parse(const char *line)
 {
-	char word[CMDLINE_VALUE_BYTES + 32];
+	char *text = words, *word;
 
 	memset(given, 0, sizeof(given));
-	for (;;) {
-		size_t len;
+	snprintf(words, sizeof(words), "%s", line);
+	while ((word = cut_word(&text, " \t\r\n"))) {
+		size_t len = strcspn(word, "=");
+		const char *value = word + len + (word[len] != 0), *why;
+		int i = find(word, len);
 
-		text += strspn(text, " \t\r\n");
-		if (!*text)
-			return;
-		len = strcspn(text, " \t\r\n");
-		if (len < sizeof(word)) {
-			memcpy(word, text, len);
-			word[len] = 0;
-			take_word(word, complain);
-		} else {
-			memcpy(word, text, sizeof(word) - 1);
-			word[sizeof(word) - 1] = 0;
-			complain(word, "too long", "");
-		}
-		text += len;
+		why = problem(value, i);
+		if (!why)
+			given[i] = value;
+		else if (i < 0 || !*options[i].fallback)
+			log_warn("command line: '%s' %s; ignored", word, why);
+		else
+			log_warn("command line: '%s' %s; the default '%s' is used", word, why,
+				 options[i].fallback);
 	}
 }
 
@@ -151,35 +135,17 @@ const char *cmdline_get(const char *name)
 
 	if (i < 0)
 		return NULL;
-	return given[i] ? values[i] : options[i].fallback;
+	return given[i] ? given[i] : options[i].fallback;
 }
 
 uint64_t cmdline_number(const char *name, uint64_t fallback)
 {
 	uint64_t v;
-	const char *s = cmdline_get(name);
 
-	return s && parse_number(s, true, &v) ? v : fallback;
+	return parse_number(cmdline_get(name), true, &v) ? v : fallback;
 }
 
 unsigned int cmdline_level(const char *name)
 {
-	int level = parse_level(cmdline_get(name));
-
-	return level >= 0 ? (unsigned int)level : 0;
-}
-
-bool cmdline_list_has(const char *list, const char *word)
-{
-	size_t n = strlen(word);
-
-	while (*list) {
-		size_t len = strcspn(list, ",");
-
-		if (len == n && !strncmp(list, word, n))
-			return true;
-		list += len;
-		list += *list == ',';
-	}
-	return false;
+	return (unsigned int)parse_level(cmdline_get(name));
 }

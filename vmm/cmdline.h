@@ -22,14 +22,11 @@ enum cmdline_form { OPT_SIZE, OPT_NUMBER, OPT_LEVEL, OPT_SECONDS, OPT_TEXT };
 	X(cpu_features, OPT_TEXT, "", "tests: -name switches a processor feature off")             \
 	X(cpu1_features, OPT_TEXT, "", "tests: the same for the second CPU alone")
 
-#define CMDLINE_VALUE_BYTES 256
+#define CMDLINE_BYTES 1024 /* what is longer is cut off */
 
-/**
- * Parse @text. @complain is called once for each word that is not taken: the @word, why, and the
- * default that is used instead ("" if none).
- */
-void cmdline_parse(const char *text,
-		   void (*complain)(const char *word, const char *why, const char *fallback));
+/** Parse @text. A word that is not taken is named in the log, with the default that is used
+ * instead. */
+void cmdline_parse(const char *text);
 
 /** Value of option @name as given, or its default. Never NULL for a name of the table. */
 const char *cmdline_get(const char *name);
@@ -40,5 +37,9 @@ uint64_t cmdline_number(const char *name, uint64_t fallback);
 /** 0-3 for an OPT_LEVEL option. */
 unsigned int cmdline_level(const char *name);
 
-/** True if the comma-separated list @list contains @word. */
-bool cmdline_list_has(const char *list, const char *word);
+/** Cut the next word off *@text, which is taken apart: words lie between any of @separators. NULL:
+ * no more. */
+char *cut_word(char **text, const char *separators);
+
+/** @s, decimal or 0x..., and with K, M or G behind it if @suffix, as *@v. False: it is not that. */
+bool parse_number(const char *s, bool suffix, uint64_t *v);

@@ -11,12 +11,7 @@
 
 #include <types.h>
 
-struct trap_frame;
-
 #define CRASH_BYTES (12 * KIB)
-
-/** End with a crash record about @f (NULL: no exception, the caller's own state). Context: any. */
-void crash(const struct trap_frame *f, const char *fmt, ...) __noreturn __printf(2, 3);
 
 /** True once a CPU writes a crash record or a refusal: who gets its INIT stands still. Context:
  * any. */

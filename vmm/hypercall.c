@@ -40,16 +40,6 @@ int64_t call_cpu_page(struct call *c)
 	return (int64_t)hpa_of(c->page).v;
 }
 
-static uint64_t own_bytes(void)
-{
-	uint64_t sum = 0, bytes;
-	hpa_t base;
-
-	for (unsigned int i = 0; hv_extent(i, &base, &bytes); i++)
-		sum += bytes;
-	return sum;
-}
-
 static void cpu_name(char *to, size_t n)
 {
 	uint32_t brand[13] = {0};
@@ -65,8 +55,8 @@ static void cpu_name(char *to, size_t n)
 int64_t call_info(struct call *c)
 {
 	struct hv_info *info = c->page;
+	uint64_t image, heap;
 	hpa_t base;
-	uint64_t image = 0;
 
 	memset(info, 0, sizeof(*info));
 	info->abi_version = HV_ABI_VERSION;
@@ -74,14 +64,17 @@ int64_t call_info(struct call *c)
 	info->cpus_present = platform.acpi.cpus ? platform.acpi.cpus : 1;
 	info->tsc_khz = (uint32_t)platform.tsc_khz;
 	info->features = virt_features();
+	if (call_selftest)
+		info->features |= BIT64(HV_FEATURE_TEST_BUILD);
 	info->ram_bytes = memmap_ram_bytes(platform.map, platform.n_map);
 	info->pool_bytes = pool_bytes();
 	info->pool_free_bytes = pool_free_bytes();
-	info->hypervisor_bytes = own_bytes();
+	hv_extent(0, &base, &image);
+	hv_extent(1, &base, &heap);
+	info->hypervisor_bytes = image + heap;
 	info->control_bytes = info->ram_bytes - info->pool_bytes - info->hypervisor_bytes;
-	if (hv_extent(0, &base, &image))
-		info->image_bytes = image;
-	info->heap_free_bytes = info->hypervisor_bytes - image - heap_used_bytes();
+	info->image_bytes = image;
+	info->heap_free_bytes = heap - heap_used_bytes();
 	info->uptime_tsc = rdtsc();
 	info->boot_root_tsc = virt_control_started();
 	info->vms = vm_count();
@@ -163,7 +156,6 @@ int64_t call_tsc_khz(struct call *c)
 	if (c->args[0] < 1000 || c->args[0] > UINT64_C(100000000))
 		return -HV_ERR_INVAL;
 	platform.tsc_khz = c->args[0];
-	log_set_tsc_khz(platform.tsc_khz);
 	return (int64_t)platform.tsc_khz;
 }
 
@@ -171,7 +163,7 @@ static const struct {
 	const char *name;
 	call_fn *fn;
 } calls[] = {
-#define X(number, name, args, text) [number] = {#name, CALL_FUNCTION_##name},
+#define X(number, NAME, name, text) [number] = {#NAME, call_##name},
 	HV_CALL_LIST(X)
 #undef X
 };

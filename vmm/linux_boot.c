@@ -34,18 +34,6 @@ static struct mem_range range_of(uint64_t base, uint64_t bytes)
 	return (struct mem_range){HPA(base), bytes, MEM_RESERVED};
 }
 
-static bool in_ram(const struct memory_split *s, uint64_t base, uint64_t bytes)
-{
-	for (unsigned int i = 0; i < s->ranges; i++) {
-		const struct mem_range *r = &s->map[i];
-
-		if (r->type == MEM_RAM && base >= r->base.v && bytes <= r->bytes &&
-		    base - r->base.v <= r->bytes - bytes)
-			return true;
-	}
-	return false;
-}
-
 static void check_kernel(const struct boot_module *m, struct linux_image *img)
 {
 	const char *problem;
@@ -63,7 +51,7 @@ static void check_kernel(const struct boot_module *m, struct linux_image *img)
 			       m->bytes, problem);
 	if (strlen(m->cmdline) > img->cmdline_max)
 		machine_refuse("a shorter command line for the control domain's kernel",
-			       "Found: %zu characters; the kernel takes %u.", strlen(m->cmdline),
+			       "Found: %lu characters; the kernel takes %u.", strlen(m->cmdline),
 			       img->cmdline_max);
 }
 
@@ -83,7 +71,9 @@ static uint64_t place(const struct memory_split *s, const struct mem_range *avoi
 
 static uint64_t kernel_address(const struct memory_split *s, const struct linux_image *img)
 {
-	if (in_ram(s, img->pref_address, img->init_size))
+	uint64_t end = img->pref_address + img->init_size;
+
+	if (memmap_place(s->map, s->ranges, NULL, 0, img->init_size, 1, img->pref_address, end))
 		return img->pref_address;
 	if (!img->relocatable)
 		machine_refuse(
@@ -140,12 +130,8 @@ void linux_load(const struct boot_info *boot, const struct memory_split *s, uint
 		.initrd_bytes = initrd->bytes,
 		.rsdp = rsdp,
 		.fb = &boot->fb,
-		.efi = boot->efi.system_table.v != 0,
-		.efi_system_table = boot->efi.system_table.v,
+		.efi = boot->efi.system_table.v ? &boot->efi : NULL,
 		.efi_memmap = block_at + PAGE_EFI * PAGE_SIZE,
-		.efi_memmap_bytes = boot->efi.memmap_bytes,
-		.efi_desc_bytes = boot->efi.desc_bytes,
-		.efi_desc_version = boot->efi.desc_version,
 	};
 
 	memset(block, 0, block_bytes);

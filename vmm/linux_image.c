@@ -31,14 +31,12 @@ enum setup_header {
 };
 
 enum zero_page {
-	ZP_SCREEN_INFO = 0x000,
 	ZP_ACPI_RSDP = 0x070,
 	ZP_EXT_RAMDISK = 0x0c0,
 	ZP_EXT_RAMDISK_SIZE = 0x0c4,
 	ZP_EXT_CMDLINE = 0x0c8,
 	ZP_EFI_INFO = 0x1c0,
 	ZP_E820_COUNT = 0x1e8,
-	ZP_SENTINEL = 0x1ef,
 	ZP_E820 = 0x2d0,
 };
 
@@ -73,6 +71,13 @@ static uint64_t get(const void *base, size_t offset, size_t bytes)
 static void put(void *base, size_t offset, uint64_t v, size_t bytes)
 {
 	memcpy((uint8_t *)base + offset, &v, bytes);
+}
+
+/* Both halves of @v, which the zero page keeps apart. */
+static void put_split(void *base, size_t low, size_t high, uint64_t v)
+{
+	put(base, low, v, 4);
+	put(base, high, v >> 32, 4);
 }
 
 const char *linux_image_parse(const void *data, uint64_t bytes, struct linux_image *img)
@@ -111,7 +116,7 @@ const char *linux_image_parse(const void *data, uint64_t bytes, struct linux_ima
 static void fill_screen(void *zp, const struct linux_params *p)
 {
 	const struct boot_framebuffer *fb = p->fb;
-	uint64_t line_bytes;
+	uint64_t bytes = (uint64_t)fb->pitch_bytes * fb->height;
 
 	if (fb->type == FB_EGA_TEXT) {
 		put(zp, 0x06, 3, 1); /* mode 3 */
@@ -119,30 +124,23 @@ static void fill_screen(void *zp, const struct linux_params *p)
 		put(zp, 0x0e, fb->height, 1);
 		put(zp, 0x0f, VIDEO_VGA, 1);
 		put(zp, 0x10, 16, 2); /* font height */
-		return;
 	}
 	if (fb->type != FB_RGB)
 		return;
-	line_bytes = fb->pitch_bytes;
 	put(zp, 0x0f, p->efi ? VIDEO_EFI : VIDEO_VESA, 1);
 	put(zp, 0x12, fb->width, 2);
 	put(zp, 0x14, fb->height, 2);
 	put(zp, 0x16, fb->bpp, 2);
 	put(zp, 0x18, fb->base.v, 4);
 	/* VESA counts the frame buffer in 64 KiB, EFI in bytes. */
-	put(zp, 0x1c,
-	    p->efi ? line_bytes * fb->height : align_up(line_bytes * fb->height, 65536) / 65536, 4);
-	put(zp, 0x24, line_bytes, 2);
-	put(zp, 0x26, fb->red_size, 1);
-	put(zp, 0x27, fb->red_pos, 1);
-	put(zp, 0x28, fb->green_size, 1);
-	put(zp, 0x29, fb->green_pos, 1);
-	put(zp, 0x2a, fb->blue_size, 1);
-	put(zp, 0x2b, fb->blue_pos, 1);
-	if (fb->base.v >> 32) {
-		put(zp, 0x36, 2, 4); /* 64-bit base */
-		put(zp, 0x3a, fb->base.v >> 32, 4);
+	put(zp, 0x1c, p->efi ? bytes : align_up(bytes, 65536) / 65536, 4);
+	put(zp, 0x24, fb->pitch_bytes, 2);
+	for (size_t i = 0; i < ARRAY_SIZE(fb->rgb); i++) {
+		put(zp, 0x26 + 2 * i, fb->rgb[i].bits, 1);
+		put(zp, 0x27 + 2 * i, fb->rgb[i].pos, 1);
 	}
+	put(zp, 0x36, fb->base.v >> 32 ? 2 : 0, 4); /* 64-bit base */
+	put(zp, 0x3a, fb->base.v >> 32, 4);
 }
 
 static void fill_efi(void *zp, const struct linux_params *p)
@@ -150,13 +148,37 @@ static void fill_efi(void *zp, const struct linux_params *p)
 	if (!p->efi)
 		return;
 	put(zp, ZP_EFI_INFO + 0x00, EFI_LOADER_64, 4);
-	put(zp, ZP_EFI_INFO + 0x04, p->efi_system_table, 4);
-	put(zp, ZP_EFI_INFO + 0x08, p->efi_desc_bytes, 4);
-	put(zp, ZP_EFI_INFO + 0x0c, p->efi_desc_version, 4);
-	put(zp, ZP_EFI_INFO + 0x10, p->efi_memmap, 4);
-	put(zp, ZP_EFI_INFO + 0x14, p->efi_memmap_bytes, 4);
-	put(zp, ZP_EFI_INFO + 0x18, p->efi_system_table >> 32, 4);
-	put(zp, ZP_EFI_INFO + 0x1c, p->efi_memmap >> 32, 4);
+	put_split(zp, ZP_EFI_INFO + 0x04, ZP_EFI_INFO + 0x18, p->efi->system_table.v);
+	put(zp, ZP_EFI_INFO + 0x08, p->efi->desc_bytes, 4);
+	put(zp, ZP_EFI_INFO + 0x0c, p->efi->desc_version, 4);
+	put_split(zp, ZP_EFI_INFO + 0x10, ZP_EFI_INFO + 0x1c, p->efi_memmap);
+	put(zp, ZP_EFI_INFO + 0x14, p->efi->memmap_bytes, 4);
+}
+
+/* Linux knows one kind of RAM. */
+static bool fill_e820(void *zp, const struct linux_params *p)
+{
+	size_t n = 0;
+	uint64_t end = 0;
+
+	for (unsigned int i = 0; i < p->ranges; i++) {
+		const struct mem_range *r = &p->map[i];
+		enum mem_type type = mem_is_ram(r->type) ? MEM_RAM : r->type;
+		size_t last = ZP_E820 + n * 20 - 20;
+
+		if (n && type == get(zp, last + 16, 4) && r->base.v == end) {
+			put(zp, last + 8, get(zp, last + 8, 8) + r->bytes, 8);
+		} else {
+			if (n++ == LINUX_E820_MAX)
+				return false;
+			put(zp, last + 20, r->base.v, 8);
+			put(zp, last + 28, r->bytes, 8);
+			put(zp, last + 36, type, 4);
+		}
+		end = r->base.v + r->bytes;
+	}
+	put(zp, ZP_E820_COUNT, n, 1);
+	return true;
 }
 
 bool linux_params_fill(void *zp, const struct linux_params *p)
@@ -165,32 +187,17 @@ bool linux_params_fill(void *zp, const struct linux_params *p)
 	 */
 	uint64_t header_end = SETUP_MAGIC + get(p->image, SETUP_JUMP_LENGTH, 1);
 
-	if (p->ranges > LINUX_E820_MAX)
-		return false;
 	memset(zp, 0, PAGE_SIZE);
-	if (header_end < SETUP_END)
-		header_end = SETUP_END;
 	memcpy((uint8_t *)zp + SETUP_SECTS, (const uint8_t *)p->image + SETUP_SECTS,
-	       header_end - SETUP_SECTS);
+	       max_u64(header_end, SETUP_END) - SETUP_SECTS);
 	put(zp, SETUP_LOADER, LOADER_UNDEFINED, 1);
-	put(zp, SETUP_RAMDISK, p->initrd, 4);
-	put(zp, SETUP_RAMDISK_SIZE, p->initrd_bytes, 4);
-	put(zp, ZP_EXT_RAMDISK, p->initrd >> 32, 4);
-	put(zp, ZP_EXT_RAMDISK_SIZE, p->initrd_bytes >> 32, 4);
-	put(zp, SETUP_CMDLINE, p->cmdline, 4);
-	put(zp, ZP_EXT_CMDLINE, p->cmdline >> 32, 4);
+	put_split(zp, SETUP_RAMDISK, ZP_EXT_RAMDISK, p->initrd);
+	put_split(zp, SETUP_RAMDISK_SIZE, ZP_EXT_RAMDISK_SIZE, p->initrd_bytes);
+	put_split(zp, SETUP_CMDLINE, ZP_EXT_CMDLINE, p->cmdline);
 	put(zp, ZP_ACPI_RSDP, p->rsdp, 8);
-	put(zp, ZP_E820_COUNT, p->ranges, 1);
-	for (unsigned int i = 0; i < p->ranges; i++) {
-		size_t at = ZP_E820 + i * 20;
-
-		put(zp, at, p->map[i].base.v, 8);
-		put(zp, at + 8, p->map[i].bytes, 8);
-		put(zp, at + 16, p->map[i].type, 4);
-	}
 	fill_screen(zp, p);
 	fill_efi(zp, p);
-	return true;
+	return fill_e820(zp, p);
 }
 
 void linux_trim_efi_map(void *efi_map, uint32_t bytes, uint32_t desc_bytes,

@@ -35,14 +35,14 @@ struct linux_params {
 	uint64_t initrd, initrd_bytes;
 	uint64_t rsdp;
 	const struct boot_framebuffer *fb;
-	bool efi;
-	uint64_t efi_system_table, efi_memmap;
-	uint32_t efi_memmap_bytes, efi_desc_bytes, efi_desc_version;
+	const struct boot_efi *efi; /* NULL: no UEFI */
+	uint64_t efi_memmap;	    /* where Linux finds it */
 };
 
 #define LINUX_E820_MAX 128 /* entries that fit the zero page */
 
-/** Fill the 4 KiB zero page at @page. False if the memory map has more than LINUX_E820_MAX ranges.
+/** Fill the 4 KiB zero page at @page. False if the memory map has more than LINUX_E820_MAX ranges
+ * for Linux.
  */
 bool linux_params_fill(void *page, const struct linux_params *p);
 

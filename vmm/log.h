@@ -56,12 +56,12 @@ size_t log_read(uint64_t *pos, char *buf, size_t n);
 
 /** A place where lines are shown while the hypervisor owns it. */
 struct console {
-	const char *name;
 	void (*reset)(void); /* after the control domain had it */
 	void (*write)(const char *s, size_t n);
 };
 
 #define LOG_RING_BYTES (96 * KIB)
+#define LOG_LINE_BYTES 280 /* more than any line takes */
 
 /** Move the log from its early buffer to @ring (LOG_RING_BYTES, page-aligned, zeroed). */
 void log_use_ring(void *ring);
@@ -71,14 +71,10 @@ void log_set_level(enum log_level level);
 
 /** Let @c show what has been logged since the first line, and all that follows. */
 void log_console_add(const struct console *c);
-void log_console_remove_all(void);
 
 /** Raw text to every console, whoever owns them now. Context: refusal or crash, one CPU. */
 void log_emergency_begin(void);
 void log_emergency_write(const char *s);
-
-/** Kilohertz of the time-stamp counter, for the time in front of each line; 0 while unknown. */
-void log_set_tsc_khz(uint64_t khz);
 
 /** Stop printing to serial and screen: they are the control domain's from now on. */
 void log_consoles_release(void);

@@ -32,21 +32,13 @@
 #define MAX_AVOID   (MODULE_ROLES + 3)
 #define OTHER_PAGES 8 /* saved trampoline page and the like */
 
-struct platform platform;
+struct platform platform = {.tsc_khz = TSC_KHZ_UNKNOWN};
 
-static struct cpu boot_cpu;
+static struct cpu early_cpu; /* until the heap has one */
 
 void hv_main(uint64_t block_pa, uint64_t image_pa) __noreturn;
 
-static void complain(const char *word, const char *why, const char *fallback)
-{
-	if (*fallback)
-		log_warn("command line: '%s' %s; the default '%s' is used", word, why, fallback);
-	else
-		log_warn("command line: '%s' %s; ignored", word, why);
-}
-
-static void digest_block(uint64_t pa, uint64_t image_pa)
+static void digest_block(uint64_t pa)
 {
 	static char error[200];
 	struct boot_info *b = &platform.boot;
@@ -60,8 +52,7 @@ static void digest_block(uint64_t pa, uint64_t image_pa)
 			"the boot loader's information (Multiboot2) is unusable",
 			"Found: %s.\nBoot with an unmodified GRUB 2 and its command 'multiboot2'.",
 			error);
-	b->image_base = HPA(image_pa);
-	cmdline_parse(b->cmdline, complain);
+	cmdline_parse(b->cmdline);
 	log_set_level(cmdline_level("loglevel"));
 	consoles_start(cmdline_get("console"), &b->fb, !b->efi.system_table.v);
 }
@@ -85,54 +76,38 @@ static void clean_map(void)
 		 p->ram_top, p->boot.loader);
 }
 
-static bool read_early(void *ctx, hpa_t pa, void *to, size_t n)
+static bool read_early(hpa_t pa, void *to, size_t n)
 {
-	(void)ctx;
-	if (pa.v >= EARLY_LIMIT || n > EARLY_LIMIT - pa.v)
+	if (!boot_can_map(pa, n))
 		return false;
 	memcpy(to, boot_map(pa, n), n);
 	return true;
 }
 
-static const struct acpi_reader early_reader = {read_early, NULL};
-
-static void warn_text(const char *text)
-{
-	log_warn("%s", text);
-}
-
-static void read_acpi(void)
+static unsigned int read_acpi(void)
 {
 	struct platform *p = &platform;
-	char why[100];
+	uint64_t most = cmdline_number("maxcpus", UINT64_MAX);
 
 	if (!p->boot.rsdp.v && !p->boot.efi.system_table.v)
-		p->boot.rsdp = acpi_scan_rsdp(&early_reader);
-	p->acpi_found =
-		acpi_parse(&early_reader, p->boot.rsdp, &p->acpi, why, sizeof(why), warn_text);
+		p->boot.rsdp = acpi_scan_rsdp(read_early);
+	p->acpi_found = acpi_parse(read_early, p->boot.rsdp, &p->acpi);
 	if (!p->acpi_found)
-		log_warn("no ACPI tables (%s): only the boot processor is used", why);
+		log_warn("no ACPI tables: only the boot processor is used");
 	else if (!p->acpi.cpus)
 		log_warn(
 			"ACPI names no processor (no usable MADT): only the boot processor is used");
+	log_dbg("ACPI: %u tables, %u CPUs", p->acpi.tables, p->acpi.cpus);
+	if (!most)
+		log_warn("command line: 'maxcpus=0' is too few; 1 is used");
+	return (unsigned int)max_u64(min_u64(most, p->acpi.cpus), 1);
 }
 
-static unsigned int cpus_wanted(void)
-{
-	uint64_t most = cmdline_number("maxcpus", UINT64_MAX);
-
-	if (!most) {
-		complain("maxcpus=0", "is too few", "1");
-		most = 1;
-	}
-	return (unsigned int)min_u64(most, platform.acpi.cpus ? platform.acpi.cpus : 1);
-}
-
-static void take_heap(unsigned int cpus)
+static void take_heap(hpa_t image, unsigned int cpus)
 {
 	struct platform *p = &platform;
 	struct mem_range avoid[MAX_AVOID] = {
-		{p->boot.image_base, 2 * MIB, MEM_RESERVED},
+		{image, 2 * MIB, MEM_RESERVED},
 		{p->boot.block, p->boot.block_bytes, MEM_RESERVED},
 	};
 	uint64_t need = TAIL_BYTES + CRASH_BYTES + OTHER_PAGES * PAGE_SIZE, base;
@@ -155,18 +130,15 @@ static void take_heap(unsigned int cpus)
 			"Needed: %lu KiB in one piece below 4 GiB; found: no range of RAM that has it.",
 			need / KIB);
 	heap_init(HPA(base), need, TAIL_BYTES);
-	log_info("image at %#lx, own memory %lu KiB at %#lx", p->boot.image_base.v, need / KIB,
-		 base);
+	log_info("image at %#lx, own memory %lu KiB at %#lx", image.v, need / KIB, base);
 }
 
 static void start_others(void *arg)
 {
 	(void)arg;
 	lapic_init();
-	if (platform.acpi.reset_supported)
-		machine_set_reset(platform.acpi.reset.space, platform.acpi.reset.address,
-				  platform.acpi.reset_value);
-	smp_start(&early_reader);
+	machine_init();
+	smp_start();
 	smp_release();
 	virt_bsp_main();
 }
@@ -174,27 +146,28 @@ static void start_others(void *arg)
 void hv_main(uint64_t block_pa, uint64_t image_pa)
 {
 	uint8_t *tail;
+	struct cpu *cpu;
 	unsigned int cpus;
 
-	boot_cpu.self = &boot_cpu;
-	wrmsr(MSR_GS_BASE, (uint64_t)&boot_cpu);
+	early_cpu.self = &early_cpu;
+	wrmsr(MSR_GS_BASE, (uint64_t)&early_cpu);
 	platform.tsc_khz = tsc_measure_khz();
-	log_set_tsc_khz(platform.tsc_khz);
-	digest_block(block_pa, image_pa);
+	paging_early(HPA(image_pa));
+	digest_block(block_pa);
 	clean_map();
-	read_acpi();
-	cpus = cpus_wanted();
-	take_heap(cpus);
+	cpus = read_acpi();
+	take_heap(HPA(image_pa), cpus);
 	tail = heap_tail();
 	crash_init(tail + LOG_RING_BYTES, boot_alloc_pages(CRASH_BYTES / PAGE_SIZE));
 	memset(tail, 0, LOG_RING_BYTES);
 	log_use_ring(tail);
 
-	paging_init(platform.boot.image_base, cpus, platform.map, platform.n_map);
-	smp_init(cpus, cpu_create(0, lapic_id(), &boot_cpu));
+	paging_init(cpus, platform.map, platform.n_map);
+	cpu = cpu_create(0, lapic_id());
+	smp_init(cpus, cpu);
 	idt_use_stacks();
 	paging_load();
-	cpu_load_tables(&boot_cpu);
+	cpu_load_tables(cpu);
 	consoles_remap();
-	stack_switch(boot_cpu.stack_top, start_others, NULL);
+	stack_switch(cpu->stack_top, start_others, NULL);
 }

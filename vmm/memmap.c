@@ -21,34 +21,28 @@ static uint64_t end_of(const struct mem_range *r)
 /* 0 for no type at all. */
 static int restriction(enum mem_type t)
 {
-	static const int rank[] = {
-		[MEM_RAM] = 1, [MEM_ACPI] = 2, [MEM_NVS] = 3, [MEM_RESERVED] = 4, [MEM_BAD] = 5};
+	static const int rank[] = {[MEM_RAM] = 1, [MEM_FIRMWARE] = 2, [MEM_ACPI] = 3,
+				   [MEM_NVS] = 4, [MEM_RESERVED] = 5, [MEM_BAD] = 6};
 
 	return rank[t];
 }
 
-/* The first interval end above @after, or PHYS_LIMIT. */
-static uint64_t next_cut(const struct mem_range *map, unsigned int n, uint64_t after)
-{
-	uint64_t next = PHYS_LIMIT;
-
-	for (unsigned int i = 0; i < n; i++) {
-		if (map[i].base.v > after)
-			next = min_u64(next, map[i].base.v);
-		if (end_of(&map[i]) > after)
-			next = min_u64(next, end_of(&map[i]));
-	}
-	return next;
-}
-
-static enum mem_type type_at(const struct mem_range *map, unsigned int n, uint64_t pa)
+/* The type at @pa, and the first end of an interval above it (or PHYS_LIMIT). */
+static enum mem_type type_at(const struct mem_range *map, unsigned int n, uint64_t pa,
+			     uint64_t *next)
 {
 	enum mem_type t = NO_TYPE;
 
+	*next = PHYS_LIMIT;
 	for (unsigned int i = 0; i < n; i++) {
-		if (map[i].base.v <= pa && pa < end_of(&map[i]) &&
-		    restriction(map[i].type) > restriction(t))
+		uint64_t base = map[i].base.v, end = end_of(&map[i]);
+
+		if (base > pa)
+			*next = min_u64(*next, base);
+		else if (end > pa && restriction(map[i].type) > restriction(t))
 			t = map[i].type;
+		if (end > pa)
+			*next = min_u64(*next, end);
 	}
 	return t;
 }
@@ -58,7 +52,7 @@ static void normalize(struct mem_range *map, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		struct mem_range *r = &map[i];
 
-		if (r->type < MEM_RAM || r->type > MEM_BAD)
+		if (r->type < MEM_RAM || r->type > MEM_FIRMWARE)
 			r->type = MEM_RESERVED;
 		if (r->base.v >= PHYS_LIMIT)
 			r->base.v = r->bytes = 0;
@@ -75,9 +69,8 @@ unsigned int memmap_clean(struct mem_range *map, unsigned int n, unsigned int ma
 		max = BOOT_MAX_RANGES;
 	normalize(map, n);
 	for (uint64_t pa = 0, next; pa < PHYS_LIMIT; pa = next) {
-		enum mem_type t = type_at(map, n, pa);
+		enum mem_type t = type_at(map, n, pa, &next);
 
-		next = next_cut(map, n, pa);
 		if (t == NO_TYPE)
 			continue;
 		if (n_out && out[n_out - 1].type == t && end_of(&out[n_out - 1]) == pa) {
@@ -98,7 +91,7 @@ uint64_t memmap_ram_top(const struct mem_range *map, unsigned int n)
 	uint64_t top = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (map[i].type == MEM_RAM)
+		if (mem_is_ram(map[i].type))
 			top = max_u64(top, end_of(&map[i]));
 	}
 	return top;
@@ -109,7 +102,7 @@ uint64_t memmap_ram_bytes(const struct mem_range *map, unsigned int n)
 	uint64_t sum = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (map[i].type == MEM_RAM)
+		if (mem_is_ram(map[i].type))
 			sum += map[i].bytes;
 	}
 	return sum;
@@ -153,7 +146,7 @@ uint64_t memmap_place(const struct mem_range *map, unsigned int n, const struct 
 	uint64_t best = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (map[i].type == MEM_RAM)
+		if (map[i].type == MEM_RAM || (high <= MIB && map[i].type == MEM_FIRMWARE))
 			best = max_u64(best,
 				       place_in(&map[i], avoid, n_avoid, bytes, align, low, high));
 	}
@@ -176,8 +169,8 @@ uint64_t memmap_quiet_top(const struct mem_range *map, unsigned int n, uint64_t 
 
 const char *memmap_type_name(enum mem_type type)
 {
-	static const char *const names[] = {"",		"RAM", "reserved", "ACPI tables",
-					    "ACPI NVS", "bad"};
+	static const char *const names[] = {"",		"RAM", "reserved",	    "ACPI tables",
+					    "ACPI NVS", "bad", "RAM, boot services"};
 
-	return type >= MEM_RAM && type <= MEM_BAD ? names[type] : "reserved";
+	return names[type];
 }

@@ -13,15 +13,16 @@
  */
 unsigned int memmap_clean(struct mem_range *map, unsigned int n, unsigned int max);
 
-/** End of the highest RAM range. */
+/** End of the highest RAM range, boot services included. */
 uint64_t memmap_ram_top(const struct mem_range *map, unsigned int n);
 
-/** Bytes of RAM. */
+/** Bytes of RAM, boot services included. */
 uint64_t memmap_ram_bytes(const struct mem_range *map, unsigned int n);
 
 /**
  * The highest base, a multiple of @align, of @bytes that lie in one RAM range between @low and
- * @high and outside of each range of @avoid (their types do not matter). 0 if there is none.
+ * @high and outside of each range of @avoid (their types do not matter). 0 if there is none. RAM of
+ * the firmware's boot services counts below 1 MiB only, where memory is but borrowed.
  */
 uint64_t memmap_place(const struct mem_range *map, unsigned int n, const struct mem_range *avoid,
 		      unsigned int n_avoid, uint64_t bytes, uint64_t align, uint64_t low,
@@ -35,4 +36,5 @@ uint64_t memmap_place(const struct mem_range *map, unsigned int n, const struct 
  */
 uint64_t memmap_quiet_top(const struct mem_range *map, unsigned int n, uint64_t below);
 
+/** For a type of a clean map. */
 const char *memmap_type_name(enum mem_type type);

@@ -68,166 +68,59 @@ static void waiting_push(struct owner_table *t, uint64_t i, uint64_t epoch)
 	t->waiting_tail = (uint32_t)i;
 }
 
-/** Boot only: the queue is rebuilt in order of address, leaving out frames that stopped waiting. */
-static void waiting_rebuild(struct owner_table *t)
-{
-	t->waiting_head = t->waiting_tail = NO_FRAME;
-	for (uint64_t i = 0; i < t->frames; i++)
-		if (t->frame[i].kind == OWNER_WAITING)
-			waiting_push(t, i, 0);
-}
-
 int owner_assign(struct owner_table *t, hpa_t base, uint64_t bytes, enum owner_kind kind)
 {
+	bool to_pool = kind == OWNER_WAITING;
 	uint64_t end = base.v + bytes;
-	uint64_t first, last;
+	uint64_t first = (to_pool ? align_up(base.v, FRAME_SIZE) : base.v) / FRAME_SIZE;
+	uint64_t last = (to_pool ? end : align_up(end, FRAME_SIZE)) / FRAME_SIZE;
 
-	if (kind != OWNER_WAITING && kind != OWNER_CONTROL && kind != OWNER_HYPERVISOR)
+	if (!to_pool && kind != OWNER_CONTROL && kind != OWNER_HYPERVISOR)
 		return -HV_ERR_INVAL;
 	if (end < base.v || end > t->frames * FRAME_SIZE)
 		return -HV_ERR_INVAL;
-	if (t->count[OWNER_VM] + t->count[OWNER_ARENA] + t->count[OWNER_FREE] +
-	    t->count[OWNER_SCRUBBING])
+	if (!to_pool && owner_free(t) + owner_waiting(t))
 		return -HV_ERR_STATE;
-	if (kind == OWNER_WAITING) {
-		first = align_up(base.v, FRAME_SIZE) / FRAME_SIZE;
-		last = end / FRAME_SIZE;
-	} else {
-		first = base.v / FRAME_SIZE;
-		last = bytes ? align_up(end, FRAME_SIZE) / FRAME_SIZE : first;
-	}
-	for (uint64_t i = first; i < last; i++) {
+	for (uint64_t i = first; bytes && i < last; i++) {
 		enum owner_kind was = t->frame[i].kind;
 
-		if (was == OWNER_NONE || kind == OWNER_HYPERVISOR)
-			frame_become(t, i, kind, OWNER_NO_VM);
-		else if (was != kind)
-			frame_become(t, i, OWNER_HYPERVISOR, OWNER_NO_VM);
+		if (!to_pool)
+			frame_become(t, i,
+				     was == OWNER_NONE || was == kind ? kind : OWNER_HYPERVISOR,
+				     OWNER_NO_VM);
+		else if (was == OWNER_NONE)
+			waiting_push(t, i, 0);
 	}
-	waiting_rebuild(t);
 	return 0;
-}
-
-/** Frames of one group, at most @count of them, to @vm; returns how many. */
-static uint64_t group_take(struct owner_table *t, uint64_t group, struct frame to, uint64_t count,
-			   owner_take_fn *take, void *ctx)
-{
-	uint64_t taken = 0;
-	struct frame_run run = {.frames = 0};
-
-	for (uint64_t w = 0; w < 8 && taken < count; w++) {
-		while (t->group[group].free[w] && taken < count) {
-			uint64_t bit = (uint64_t)__builtin_ctzll(t->group[group].free[w]);
-			uint64_t i = group * GROUP_FRAMES + w * 64 + bit;
-
-			frame_become(t, i, to.kind, to.vm);
-			taken++;
-			if (run.frames && run.base.v + run.frames * FRAME_SIZE == i * FRAME_SIZE) {
-				run.frames++;
-				continue;
-			}
-			if (run.frames)
-				take(ctx, run);
-			run = (struct frame_run){HPA(i * FRAME_SIZE), 1};
-		}
-	}
-	if (run.frames)
-		take(ctx, run);
-	return taken;
 }
 
 int owner_alloc(struct owner_table *t, enum owner_kind kind, uint16_t vm, uint64_t count,
-		owner_take_fn *take, void *ctx)
+		hpa_t *frames)
 {
-	struct frame to = {.kind = (uint8_t)kind, .vm = vm};
-	uint64_t left = count;
+	uint64_t done = 0, start = t->hint;
 
 	if ((kind != OWNER_VM && kind != OWNER_ARENA) || vm == OWNER_NO_VM || !count)
 		return -HV_ERR_INVAL;
-	if (count > t->count[OWNER_FREE])
-		return count - t->count[OWNER_FREE] <= owner_waiting(t) ? -HV_ERR_AGAIN
-									: -HV_ERR_NOMEM;
+	if (count > owner_free(t))
+		return count - owner_free(t) <= owner_waiting(t) ? -HV_ERR_AGAIN : -HV_ERR_NOMEM;
 
-	for (uint64_t g = 0; g < t->groups && left >= GROUP_FRAMES; g++)
-		if (t->group[g].frees == GROUP_FRAMES)
-			left -= group_take(t, g, to, left, take, ctx);
-	for (int whole = 0; whole < 2;
-	     whole++) { /* a whole GiB is broken only when nothing else is left */
-		for (uint64_t n = 0; n < t->groups && left; n++) {
-			uint64_t g = (t->hint + n) % t->groups;
+	/* A whole GiB is broken only when nothing else is left. */
+	for (uint64_t n = 0; n < 2 * t->groups && done < count; n++) {
+		uint64_t g = (start + n) % t->groups;
+		struct frame_group *group = &t->group[g];
 
-			if (!t->group[g].frees || (t->group[g].frees == GROUP_FRAMES && !whole))
-				continue;
-			left -= group_take(t, g, to, left, take, ctx);
-			if (!left)
+		if (group->frees == GROUP_FRAMES && n < t->groups)
+			continue;
+		for (uint64_t w = 0; w < ARRAY_SIZE(group->free); w++)
+			while (group->free[w] && done < count) {
+				uint64_t bit = (uint64_t)__builtin_ctzll(group->free[w]);
+				uint64_t i = g * GROUP_FRAMES + w * 64 + bit;
+
+				frame_become(t, i, kind, vm);
+				frames[done++] = HPA(i * FRAME_SIZE);
 				t->hint = g;
-		}
+			}
 	}
-	return 0;
-}
-
-/** Decode @run to [*first, *last); false if it is not a run of RAM frames. */
-static bool run_decode(const struct owner_table *t, struct frame_run run, uint64_t *first,
-		       uint64_t *last)
-{
-	*first = run.base.v / FRAME_SIZE;
-	*last = *first + run.frames;
-	return is_aligned(run.base.v, FRAME_SIZE) && run.frames && *first < t->frames &&
-	       run.frames <= t->frames - *first;
-}
-
-int owner_map(struct owner_table *t, uint16_t vm, struct frame_run run)
-{
-	uint64_t first, last;
-
-	if (vm == OWNER_NO_VM || !run_decode(t, run, &first, &last))
-		return -HV_ERR_INVAL;
-	for (uint64_t i = first; i < last; i++) {
-		const struct frame *f = &t->frame[i];
-
-		if (f->kind != OWNER_CONTROL && (f->kind != OWNER_VM || f->vm != vm))
-			return -HV_ERR_OWNER;
-		if (f->mapped == UINT32_MAX)
-			return -HV_ERR_BUSY;
-	}
-	for (uint64_t i = first; i < last; i++)
-		t->frame[i].mapped++;
-	return 0;
-}
-
-int owner_unmap(struct owner_table *t, uint16_t vm, struct frame_run run)
-{
-	uint64_t first, last;
-
-	if (vm == OWNER_NO_VM || !run_decode(t, run, &first, &last))
-		return -HV_ERR_INVAL;
-	for (uint64_t i = first; i < last; i++) {
-		const struct frame *f = &t->frame[i];
-
-		if (f->kind != OWNER_CONTROL && (f->kind != OWNER_VM || f->vm != vm))
-			return -HV_ERR_OWNER;
-		if (!f->mapped)
-			return -HV_ERR_STATE;
-	}
-	for (uint64_t i = first; i < last; i++)
-		t->frame[i].mapped--;
-	return 0;
-}
-
-static int set_shared(struct owner_table *t, uint16_t vm, struct frame_run run, uint8_t shared)
-{
-	uint64_t first, last;
-
-	if (vm == OWNER_NO_VM || !run_decode(t, run, &first, &last))
-		return -HV_ERR_INVAL;
-	for (uint64_t i = first; i < last; i++) {
-		if (t->frame[i].kind != OWNER_VM || t->frame[i].vm != vm)
-			return -HV_ERR_OWNER;
-		if (t->frame[i].shared == shared)
-			return -HV_ERR_STATE;
-	}
-	for (uint64_t i = first; i < last; i++)
-		t->frame[i].shared = shared;
 	return 0;
 }
 
@@ -239,75 +132,75 @@ static uint32_t pages_in_frame(uint64_t i, uint64_t base, uint64_t end)
 	return (uint32_t)((to - from) / PAGE_SIZE);
 }
 
-static int pages_check(const struct owner_table *t, uint16_t vm, uint64_t base, uint64_t bytes)
+static int count_pages(struct owner_table *t, uint16_t vm, uint64_t base, uint64_t bytes, bool map)
 {
+	uint64_t end = base + bytes, first = base / FRAME_SIZE;
+
 	if (vm == OWNER_NO_VM || !bytes || !is_aligned(base | bytes, PAGE_SIZE) ||
 	    base >= t->frames * FRAME_SIZE || bytes > t->frames * FRAME_SIZE - base)
 		return -HV_ERR_INVAL;
-	for (uint64_t i = base / FRAME_SIZE; i * FRAME_SIZE < base + bytes; i++)
-		if (t->frame[i].kind != OWNER_VM || t->frame[i].vm != vm)
+	for (uint64_t i = first; i * FRAME_SIZE < end; i++) {
+		const struct frame *f = &t->frame[i];
+		uint32_t pages = pages_in_frame(i, base, end);
+
+		if (f->kind != OWNER_VM || f->vm != vm)
 			return -HV_ERR_OWNER;
+		if (map && f->mapped > UINT32_MAX - pages)
+			return -HV_ERR_BUSY;
+		if (!map && f->mapped < pages)
+			return -HV_ERR_STATE;
+	}
+	for (uint64_t i = first; i * FRAME_SIZE < end; i++) {
+		uint32_t pages = pages_in_frame(i, base, end);
+
+		t->frame[i].mapped += map ? pages : -pages;
+	}
 	return 0;
 }
 
 int owner_map_pages(struct owner_table *t, uint16_t vm, hpa_t base, uint64_t bytes)
 {
-	uint64_t end = base.v + bytes;
-	int err = pages_check(t, vm, base.v, bytes);
-
-	if (err)
-		return err;
-	for (uint64_t i = base.v / FRAME_SIZE; i * FRAME_SIZE < end; i++)
-		if (t->frame[i].mapped > UINT32_MAX - pages_in_frame(i, base.v, end))
-			return -HV_ERR_BUSY;
-	for (uint64_t i = base.v / FRAME_SIZE; i * FRAME_SIZE < end; i++)
-		t->frame[i].mapped += pages_in_frame(i, base.v, end);
-	return 0;
+	return count_pages(t, vm, base.v, bytes, true);
 }
 
 int owner_unmap_pages(struct owner_table *t, uint16_t vm, hpa_t base, uint64_t bytes)
 {
-	uint64_t end = base.v + bytes;
-	int err = pages_check(t, vm, base.v, bytes);
+	return count_pages(t, vm, base.v, bytes, false);
+}
 
-	if (err)
-		return err;
-	for (uint64_t i = base.v / FRAME_SIZE; i * FRAME_SIZE < end; i++)
-		if (t->frame[i].mapped < pages_in_frame(i, base.v, end))
-			return -HV_ERR_STATE;
-	for (uint64_t i = base.v / FRAME_SIZE; i * FRAME_SIZE < end; i++)
-		t->frame[i].mapped -= pages_in_frame(i, base.v, end);
+static struct frame *frame_at(const struct owner_table *t, hpa_t frame)
+{
+	return is_aligned(frame.v, FRAME_SIZE) && frame.v / FRAME_SIZE < t->frames
+		       ? &t->frame[frame.v / FRAME_SIZE]
+		       : NULL;
+}
+
+int owner_share(struct owner_table *t, uint16_t vm, hpa_t frame, bool shared)
+{
+	struct frame *f = frame_at(t, frame);
+
+	if (!f || vm == OWNER_NO_VM)
+		return -HV_ERR_INVAL;
+	if (f->kind != OWNER_VM || f->vm != vm)
+		return -HV_ERR_OWNER;
+	if (f->shared == shared)
+		return -HV_ERR_STATE;
+	f->shared = shared;
 	return 0;
 }
 
-int owner_share(struct owner_table *t, uint16_t vm, struct frame_run run)
+int owner_reclaim(struct owner_table *t, struct debt *d, uint16_t vm, hpa_t frame, uint64_t *epoch)
 {
-	return set_shared(t, vm, run, 1);
-}
+	const struct frame *f = frame_at(t, frame);
 
-int owner_unshare(struct owner_table *t, uint16_t vm, struct frame_run run)
-{
-	return set_shared(t, vm, run, 0);
-}
-
-int owner_reclaim(struct owner_table *t, struct debt *d, uint16_t vm, struct frame_run run,
-		  uint64_t *epoch)
-{
-	uint64_t first, last;
-
-	if (vm == OWNER_NO_VM || !run_decode(t, run, &first, &last))
+	if (!f || vm == OWNER_NO_VM)
 		return -HV_ERR_INVAL;
-	for (uint64_t i = first; i < last; i++) {
-		const struct frame *f = &t->frame[i];
-
-		if ((f->kind != OWNER_VM && f->kind != OWNER_ARENA) || f->vm != vm)
-			return -HV_ERR_OWNER;
-		if (f->mapped || f->shared)
-			return -HV_ERR_BUSY;
-	}
+	if ((f->kind != OWNER_VM && f->kind != OWNER_ARENA) || f->vm != vm)
+		return -HV_ERR_OWNER;
+	if (f->mapped || f->shared)
+		return -HV_ERR_BUSY;
 	*epoch = debt_new(d);
-	for (uint64_t i = first; i < last; i++)
-		waiting_push(t, i, *epoch);
+	waiting_push(t, frame.v / FRAME_SIZE, *epoch);
 	return 0;
 }
 
@@ -330,19 +223,17 @@ int owner_scrub_take(struct owner_table *t, struct debt *d, hpa_t *frame, uint64
 
 int owner_scrub_done(struct owner_table *t, hpa_t frame)
 {
-	uint64_t first, last;
+	const struct frame *f = frame_at(t, frame);
 
-	if (!run_decode(t, (struct frame_run){frame, 1}, &first, &last))
-		return -HV_ERR_INVAL;
-	if (t->frame[first].kind != OWNER_SCRUBBING)
+	if (!f || f->kind != OWNER_SCRUBBING)
 		return -HV_ERR_STATE;
-	frame_become(t, first, OWNER_FREE, OWNER_NO_VM);
+	frame_become(t, frame.v / FRAME_SIZE, OWNER_FREE, OWNER_NO_VM);
 	return 0;
 }
 
 const struct frame *owner_of(const struct owner_table *t, hpa_t pa)
 {
-	return pa.v / FRAME_SIZE < t->frames ? &t->frame[pa.v / FRAME_SIZE] : NULL;
+	return frame_at(t, HPA(align_down(pa.v, FRAME_SIZE)));
 }
 
 bool owner_next(const struct owner_table *t, uint16_t vm, hpa_t *pa)

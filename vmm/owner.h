@@ -12,9 +12,9 @@
  * Every frame has exactly one owner. A frame leaves its VM only when nothing maps it any more; it
  * can be handed out again only after every CPU has paid the TLB debt of its removal (debt.h) and
  * its contents were zeroed. The pool enters the machine as WAITING without a debt, so no frame is
- * ever handed out unscrubbed, not even the first time. CONTROL frames may be mapped into VMs (lent
- * memory); frames only partly usable, and holes, belong to the hypervisor or to nobody and never
- * move.
+ * ever handed out unscrubbed, not even the first time. CONTROL frames may be lent to VMs, which is
+ * not counted here; frames only partly usable, and holes, belong to the hypervisor or to nobody and
+ * never move.
  *
  * Not here: page tables (arch/x86/vmx/ept.h) and scrubbing itself. The caller removes a translation
  * first, then tells this table; and tells this table first, then adds one. Every function checks
@@ -45,7 +45,7 @@ struct frame {
 	uint8_t shared; /* VM: the control domain's EPT maps it too */
 	uint16_t vm;	/* VM, ARENA: whose; else OWNER_NO_VM */
 	union {
-		uint32_t mapped; /* VM, CONTROL: how often guests' EPTs map it */
+		uint32_t mapped; /* VM: its pages that the guest's EPT maps */
 		uint32_t next;	 /* WAITING: the one behind it in the queue */
 	};
 	uint64_t epoch; /* WAITING: the debt that must be paid first */
@@ -59,23 +59,14 @@ struct frame_group {
 	uint32_t pad;
 };
 
-/** A run of frames: the unit of every call. */
-struct frame_run {
-	hpa_t base; /* 2 MiB-aligned */
-	uint64_t frames;
-};
-
 struct owner_table {
 	struct frame *frame;
 	struct frame_group *group;
 	uint64_t frames, groups;
 	uint64_t count[OWNER_KINDS];	     /* frames of each kind, exact */
 	uint32_t waiting_head, waiting_tail; /* the WAITING queue, oldest first */
-	uint64_t hint; /* group that the last small allocation was served from */
+	uint64_t hint;			     /* group that the last allocation was served from */
 };
-
-/** Receives what owner_alloc() hands out, one run at a time. */
-typedef void owner_take_fn(void *ctx, struct frame_run run);
 
 /** Bytes of table for a machine whose RAM ends at @ram_top. */
 uint64_t owner_table_bytes(uint64_t ram_top);
@@ -85,63 +76,45 @@ uint64_t owner_table_bytes(uint64_t ram_top);
 void owner_init(struct owner_table *t, void *mem, uint64_t ram_top);
 
 /**
- * Settle who owns [@base, @base + @bytes) at boot; call for the pool first, then CONTROL, then
- * HYPERVISOR. HYPERVISOR and CONTROL take every frame they touch, and a frame touched by two of
- * them, or by one of them and the pool, is the hypervisor's (never lent, never reused). WAITING is
- * the pool: it takes only the whole frames inside the range that nobody has, to be scrubbed.
- * -HV_ERR_INVAL: another kind, or beyond RAM. -HV_ERR_STATE: called after the first
- * owner_scrub_take().
+ * Settle who owns [@base, @base + @bytes) at boot; call for CONTROL and HYPERVISOR first, then for
+ * the pool. HYPERVISOR and CONTROL take every frame they touch, and a frame touched by two of them
+ * is the hypervisor's (never lent, never reused). WAITING is the pool: it takes only the whole
+ * frames inside the range that nobody has, to be scrubbed. -HV_ERR_INVAL: another kind, or beyond
+ * RAM. -HV_ERR_STATE: there is a pool already.
  */
 int owner_assign(struct owner_table *t, hpa_t base, uint64_t bytes,
 		 enum owner_kind kind) __must_use;
 
 /**
- * Hand @count zeroed frames to @vm as @kind (VM or ARENA), in as few runs as is cheap: whole GiBs
- * first (each aligned to a GiB, for 1 GiB leaves), then the rest, from GiBs that are broken
- * already.
- * @take is called for each run after all checks and must not fail.
+ * Hand @count zeroed frames to @vm as @kind (VM or ARENA), in ascending order as far as is cheap,
+ * from GiBs that are broken already as long as there are any; *@frames gets their addresses.
  * -HV_ERR_AGAIN: enough memory, but part of it waits: scrub (or get debts paid) and call again.
  * -HV_ERR_NOMEM: not enough even then. -HV_ERR_INVAL: kind, VM or count.
  */
 int owner_alloc(struct owner_table *t, enum owner_kind kind, uint16_t vm, uint64_t count,
-		owner_take_fn *take, void *ctx) __must_use;
+		hpa_t *frames) __must_use;
 
 /**
- * Count one more mapping of each frame in @run by the EPT of @vm; one call for each guest range
- * that maps the frame, whatever the size of its leaves. Frames must be VM frames of @vm, or
- * CONTROL. -HV_ERR_INVAL: not a run of RAM. -HV_ERR_OWNER: somebody else's.
- */
-int owner_map(struct owner_table *t, uint16_t vm, struct frame_run run) __must_use;
-
-/** Undo one owner_map(), after the leaves are gone. For CONTROL frames the control domain must not
- * reuse the memory before debt_cleared() of an epoch begun after that. -HV_ERR_STATE: not mapped.
- */
-int owner_unmap(struct owner_table *t, uint16_t vm, struct frame_run run) __must_use;
-
-/**
- * The same for a part of VM frames, in 4 KiB pages: what a frame's count holds is the number of its
- * pages that are mapped. [@base, @base + @bytes) is 4 KiB-aligned. -HV_ERR_INVAL, -HV_ERR_OWNER as
- * above.
+ * Count the mappings of [@base, @base + @bytes), 4 KiB-aligned, by the EPT of @vm, whatever the
+ * size of its leaves: what a frame's count holds is the number of its pages that are mapped.
+ * -HV_ERR_INVAL: not a range of RAM. -HV_ERR_OWNER: not all of it VM frames of @vm.
  */
 int owner_map_pages(struct owner_table *t, uint16_t vm, hpa_t base, uint64_t bytes) __must_use;
 
-/** Undo owner_map_pages() for any part of it. -HV_ERR_STATE: not mapped. */
+/** Undo owner_map_pages() for any part of it, after the leaves are gone. -HV_ERR_STATE: not mapped.
+ */
 int owner_unmap_pages(struct owner_table *t, uint16_t vm, hpa_t base, uint64_t bytes) __must_use;
 
-/** Let the control domain see frames of @vm, before its EPT maps them. -HV_ERR_OWNER,
- * -HV_ERR_STATE: is shared. */
-int owner_share(struct owner_table *t, uint16_t vm, struct frame_run run) __must_use;
-
-/** The control domain's EPT no longer maps them (it may owe a flush still). -HV_ERR_STATE: not
- * shared. */
-int owner_unshare(struct owner_table *t, uint16_t vm, struct frame_run run) __must_use;
+/** The control domain may see this frame of @vm, before its EPT maps it; or its EPT no longer does
+ * (it may owe a flush still). -HV_ERR_OWNER, -HV_ERR_STATE: is so already. */
+int owner_share(struct owner_table *t, uint16_t vm, hpa_t frame, bool shared) __must_use;
 
 /**
- * Take VM or ARENA frames of @vm back, neither mapped nor shared (-HV_ERR_BUSY). Begins an epoch of
- * @d, which
- * *@epoch gets: the frames wait until no CPU owes it.
+ * Take a VM or ARENA frame of @vm back, neither mapped nor shared (-HV_ERR_BUSY). Begins an epoch
+ * of
+ * @d, which *@epoch gets: the frame waits until no CPU owes it.
  */
-int owner_reclaim(struct owner_table *t, struct debt *d, uint16_t vm, struct frame_run run,
+int owner_reclaim(struct owner_table *t, struct debt *d, uint16_t vm, hpa_t frame,
 		  uint64_t *epoch) __must_use;
 
 /**

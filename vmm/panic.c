@@ -27,6 +27,8 @@
 #define BACKTRACE_MAX  16
 #define LAST_LOG_LINES 64
 #define BOX_WIDTH      76
+#define BOX_RULE                                                                                   \
+	"+------------------------------------------------------------------------------+\n"
 
 struct record {
 	uint64_t magic;
@@ -39,7 +41,6 @@ static_assert(sizeof(struct record) == CRASH_BYTES, "crash record");
 static struct record *record;
 static const struct record *previous;
 static uint32_t crash_owner; /* 1 + CPU */
-static char reason[160];
 
 bool crash_begun(void)
 {
@@ -141,29 +142,20 @@ static void emit_registers(const struct trap_frame *f)
 }
 
 /* Follow frame pointers upwards from @rbp; each must lie in the same stack, above the one before.
- * Of a recursion only the ends are shown. */
+ */
 static void emit_backtrace(uint64_t rbp)
 {
-	uint64_t lo, hi, last = 0;
-	unsigned int lines = 0, repeats = 0;
+	uint64_t lo, hi;
 
 	if (!stack_bounds(rbp, &lo, &hi))
 		return;
-	while (lines < BACKTRACE_MAX && rbp >= lo && rbp <= hi - 16 && is_aligned(rbp, 8)) {
+	for (int i = 0; i < BACKTRACE_MAX && rbp >= lo && rbp <= hi - 16 && is_aligned(rbp, 8);
+	     i++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
 		if (!frame[1])
 			break;
-		if (frame[1] == last) {
-			repeats++;
-		} else {
-			if (repeats)
-				emitf("  ... %u times more\n", repeats);
-			emit_address("  called from", frame[1] - 1);
-			lines++;
-			repeats = 0;
-			last = frame[1];
-		}
+		emit_address("  called from", frame[1] - 1);
 		lo = rbp + 1;
 		rbp = frame[0];
 	}
@@ -183,16 +175,14 @@ static void emit_log(void)
 	}
 }
 
-static void finish(void) __noreturn;
-static void finish(void)
+static void __noreturn finish(const char *reason)
 {
-	const char *how = cmdline_get("panic");
 	uint64_t seconds = cmdline_number("panic", 10);
 
 	record_close();
 	emitf("Hornero crashed on CPU %u: %s\n", this_cpu()->index,
 	      reason); /* 25 lines show the end */
-	if (!strcmp(how, "halt")) {
+	if (!strcmp(cmdline_get("panic"), "halt")) {
 		emit("halted (panic=halt)\n");
 		cpu_halt_forever();
 	}
@@ -202,10 +192,11 @@ static void finish(void)
 	machine_reset();
 }
 
-static void crash_v(const struct trap_frame *f, uint64_t rip, uint64_t rbp, const char *fmt,
-		    va_list ap)
+void crash(const struct trap_frame *f, const char *fmt, ...)
 {
+	static char reason[160];
 	uint32_t me = this_cpu()->index + 1, nobody = 0;
+	va_list ap;
 
 	if (!__atomic_compare_exchange_n(&crash_owner, &nobody, me, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_SEQ_CST)) {
@@ -214,71 +205,42 @@ static void crash_v(const struct trap_frame *f, uint64_t rip, uint64_t rbp, cons
 		emit("\ncrashed while writing the crash record\n");
 		if (f)
 			emit_address("rip", f->rip);
-		finish();
+		finish(reason);
 	}
 	lapic_send_init_all_others();
 	consoles_emergency();
+	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
+	va_end(ap);
 	emitf("\n=== Hornero crashed on CPU %u: %s\n", me - 1, reason);
 	if (f)
 		emit_registers(f);
 	else
-		emit_address("in", rip);
-	emit_backtrace(f ? f->rbp : rbp);
+		emit_address("in", (uint64_t)__builtin_return_address(0));
+	emit_backtrace(f ? f->rbp : (uint64_t)__builtin_frame_address(0));
 	emit("last exits of this CPU:\n");
 	virt_crash_exits(emit_line);
 	emit_log();
 	emit("=== end of the crash record\n");
+	finish(reason);
 }
 
-void crash(const struct trap_frame *f, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	crash_v(f, (uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0), fmt,
-		ap);
-	va_end(ap);
-	finish();
-}
-
-void panic(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	crash_v(NULL, (uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0),
-		fmt, ap);
-	va_end(ap);
-	finish();
-}
-
-static void box_rule(void)
-{
-	char line[BOX_WIDTH + 6] = "+";
-
-	memset(line + 1, '-', BOX_WIDTH + 2);
-	memcpy(line + BOX_WIDTH + 3, "+\n", 3);
-	log_emergency_write(line);
-}
-
-/* One paragraph, broken at blanks to the box's width. */
+/* Paragraphs, broken at blanks to the box's width. */
 static void box_text(const char *s)
 {
 	while (*s) {
 		char line[BOX_WIDTH + 8];
 		size_t n = strcspn(s, "\n");
 
-		if (n > BOX_WIDTH) {
+		if (n > BOX_WIDTH)
 			for (n = BOX_WIDTH; n > 1 && s[n] != ' '; n--)
 				;
-			if (n == 1)
-				n = BOX_WIDTH;
-		}
+		if (n == 1)
+			n = BOX_WIDTH;
 		snprintf(line, sizeof(line), "| %-*.*s |\n", BOX_WIDTH, (int)n, s);
 		log_emergency_write(line);
-		s += n;
-		s += strspn(s, " \n");
+		for (s += n; *s == ' ' || *s == '\n'; s++)
+			;
 	}
 }
 
@@ -293,12 +255,11 @@ void machine_refuse(const char *what, const char *fmt, ...)
 	__atomic_store_n(&crash_owner, this_cpu()->index + 1, __ATOMIC_SEQ_CST);
 	lapic_send_init_all_others();
 	consoles_emergency();
-	log_emergency_write("\n");
-	box_rule();
+	log_emergency_write("\n" BOX_RULE);
 	box_text("Hornero cannot run here:");
 	box_text(what);
 	box_text(text);
 	box_text("The machine is halted.");
-	box_rule();
+	log_emergency_write(BOX_RULE);
 	cpu_halt_forever();
 }

@@ -15,8 +15,12 @@
 /** End with a message for the person in front of the machine, then halt all CPUs. Context: boot. */
 void machine_refuse(const char *what, const char *fmt, ...) __noreturn __printf(2, 3);
 
-/** End with a crash record. Context: any. */
-void panic(const char *fmt, ...) __noreturn __printf(1, 2);
+struct trap_frame;
+
+/** End with a crash record about @f (NULL: no exception, the caller's own state). Context: any. */
+void crash(const struct trap_frame *f, const char *fmt, ...) __noreturn __printf(2, 3);
+
+#define panic(...) crash(NULL, __VA_ARGS__)
 
 #define BUG_ON(cond)                                                                               \
 	do {                                                                                       \

@@ -16,10 +16,12 @@ struct platform {
 	uint64_t ram_top; /* end of the highest RAM */
 	bool acpi_found;
 	struct acpi_info acpi;
-	uint64_t tsc_khz; /* from CPUID 15h or the PIT */
+	uint64_t tsc_khz; /* from CPUID 15h or the PIT, never 0 */
 };
 
 extern struct platform platform;
+
+#define TSC_KHZ_UNKNOWN 1000000
 
 /* --- what the VMX side supplies --- */
 

@@ -25,13 +25,13 @@ void pool_init(uint64_t ram_top, const struct memory_split *s, const struct mem_
 	int err = 0;
 
 	owner_init(&pool, boot_alloc_pages(pool_heap_bytes(ram_top) / PAGE_SIZE), ram_top);
-	for (unsigned int i = 0; i < s->pools; i++)
-		err |= owner_assign(&pool, s->pool[i].base, s->pool[i].bytes, OWNER_WAITING);
 	for (unsigned int i = 0; i < s->ranges; i++)
-		if (s->map[i].type == MEM_RAM)
+		if (mem_is_ram(s->map[i].type))
 			err |= owner_assign(&pool, s->map[i].base, s->map[i].bytes, OWNER_CONTROL);
 	for (unsigned int i = 0; i < n_own; i++)
 		err |= owner_assign(&pool, own[i].base, own[i].bytes, OWNER_HYPERVISOR);
+	for (unsigned int i = 0; i < s->pools; i++)
+		err |= owner_assign(&pool, s->pool[i].base, s->pool[i].bytes, OWNER_WAITING);
 	BUG_ON(err);
 	total_bytes = (owner_free(&pool) + owner_waiting(&pool)) * FRAME_SIZE;
 	BUG_ON(total_bytes != s->pool_bytes);

@@ -21,7 +21,7 @@ static bool add_range(struct memory_split *s, uint64_t base, uint64_t end, enum 
 
 	if (base >= end)
 		return true;
-	if (type == MEM_RAM)
+	if (mem_is_ram(type))
 		s->control_bytes += end - base;
 	if (last && last->type == type && last->base.v + last->bytes == base) {
 		last->bytes += end - base;
@@ -36,7 +36,7 @@ static bool add_range(struct memory_split *s, uint64_t base, uint64_t end, enum 
 static bool add_pool(struct memory_split *s, uint64_t base, uint64_t end)
 {
 	if (s->pools == SPLIT_MAX_POOL)
-		return false;
+		return add_range(s, base, end, MEM_RAM);
 	s->pool[s->pools++] = (struct mem_range){HPA(base), end - base, MEM_RAM};
 	s->pool_bytes += end - base;
 	return add_range(s, base, end, MEM_RESERVED);

@@ -3,8 +3,9 @@
  * Who gets which memory at boot: the control domain from the bottom, the guest pool the rest. Pure.
  *
  * The pool consists of whole 2 MiB frames. Edges that fill no frame stay with the control domain,
- * so nothing is lost. Linux is told of everything that is not its own as E820 *reserved*, never as
- * a gap, because it puts device windows into gaps.
+ * so nothing is lost; so does RAM of the firmware's boot services, and what is scattered over more
+ * than SPLIT_MAX_POOL pieces. Linux is told of everything that is not its own as E820 *reserved*,
+ * never as a gap, because it puts device windows into gaps.
  */
 #pragma once
 

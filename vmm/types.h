@@ -2,9 +2,9 @@
 /*
  * The types everything else is written in.
  *
- * Addresses of the three kinds that a hypervisor confuses (host-physical, guest-physical,
- * guest-virtual) are structures of one member: the machine code is that of an integer, but one kind
- * passed for another does not compile. A host-virtual address is a plain pointer.
+ * Addresses of the two kinds that a hypervisor confuses (host-physical, guest-physical) are
+ * structures of one member: the machine code is that of an integer, but one kind passed for another
+ * does not compile. A host-virtual address is a plain pointer.
  *
  * Bits are named with BIT64() and MASK64() and taken apart with field_get(); there are no naked
  * masks and no hardware bitfields. Pure: compiles in the hypervisor and in host tests.
@@ -25,13 +25,8 @@ typedef struct {
 	uint64_t v;
 } gpa_t;
 
-typedef struct {
-	uint64_t v;
-} gva_t;
-
 #define HPA(x) ((hpa_t){(x)})
 #define GPA(x) ((gpa_t){(x)})
-#define GVA(x) ((gva_t){(x)})
 
 #define BIT64(n)       (UINT64_C(1) << (n))
 #define MASK64(hi, lo) ((~UINT64_C(0) >> (63 - (hi))) & (~UINT64_C(0) << (lo)))

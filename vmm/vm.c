@@ -21,7 +21,7 @@
 #include <x86/percpu.h>
 #include <x86/virt.h>
 
-#define SCRUB_PER_CALL	16 /* frames zeroed in one call: about a millisecond */
+#define FRAMES_PER_CALL 16 /* zeroed in one call: about a millisecond */
 #define PAGES_PER_FRAME (FRAME_SIZE / PAGE_SIZE)
 
 static_assert(sizeof(struct vm) <= PAGE_SIZE, "first page of the arena");
@@ -117,59 +117,72 @@ static void arena_add(struct vm *vm, hpa_t frame)
 	vm->frames++;
 }
 
-struct taken {
-	hpa_t *frames;
-	unsigned int n;
-};
+/* --- frames of the pool --- */
 
-static void take(void *ctx, struct frame_run run)
+static void give_back(uint16_t slot, hpa_t frame, uint64_t *epoch)
 {
-	struct taken *t = ctx;
-
-	for (uint64_t i = 0; i < run.frames; i++)
-		t->frames[t->n++] = HPA(run.base.v + i * FRAME_SIZE);
+	BUG_ON(owner_reclaim(&pool, &tlb_debt, slot, frame, epoch) < 0);
 }
 
-/* One arena frame for @slot that the control domain's map does not sink; see call_pool_alloc(). */
-static int arena_frame(uint16_t slot, hpa_t *frame)
+/* The control domain sees the frame no more, and nobody owns it. */
+static void hide_and_give_back(uint16_t slot, hpa_t frame, uint64_t *epoch)
 {
-	struct taken t = {frame, 0};
+	virt_control_hide(frame);
+	if (owner_of(&pool, frame)->shared)
+		BUG_ON(owner_share(&pool, slot, frame, false) < 0);
+	give_back(slot, frame, epoch);
+}
+
+/* Up to @want frames for @slot; how many, or why none. */
+static int take_frames(enum owner_kind kind, uint16_t slot, uint64_t want, hpa_t *frames)
+{
+	int err, given = 0;
 	uint64_t epoch;
-	int err;
 
 	lock(&pool_lock);
-	if (!owner_free(&pool)) {
+	if (owner_free(&pool) < want) {
 		unlock(&pool_lock);
-		pool_scrub(1);
+		pool_scrub((unsigned int)want);
 		lock(&pool_lock);
 	}
-	err = owner_alloc(&pool, OWNER_ARENA, slot, 1, take, &t);
-	if (!err && virt_control_unsink(*frame)) {
-		BUG_ON(owner_reclaim(&pool, &tlb_debt, slot, (struct frame_run){*frame, 1},
-				     &epoch) < 0);
-		err = -HV_ERR_AGAIN;
+	if (owner_free(&pool))
+		want = min_u64(want, owner_free(&pool));
+	err = owner_alloc(&pool, kind, slot, want, frames);
+	for (uint64_t i = 0; i < want && !err; i++) {
+		/* Touched while it was a hole: CPUs may still translate it to the sink. Back in the
+		 * queue. */
+		if (virt_control_unsink(frames[i]))
+			give_back(slot, frames[i], &epoch);
+		else
+			frames[given++] = frames[i];
 	}
 	unlock(&pool_lock);
-	return err;
+	if (err)
+		return err;
+	return given ? given : -HV_ERR_AGAIN;
 }
 
 /* --- life --- */
 
 static int reserve_slot(uint16_t *slot)
 {
-	for (uint16_t i = 0; i < VM_SLOTS; i++)
+	int err = -HV_ERR_NOMEM;
+
+	lock(&table_lock);
+	for (uint16_t i = 0; i < VM_SLOTS && err; i++)
 		if (!table[i]) {
 			table[i] = &reserved;
 			*slot = i;
-			return 0;
+			err = 0;
 		}
-	return -HV_ERR_NOMEM;
+	unlock(&table_lock);
+	return err;
 }
 
-static void free_slot(uint16_t slot)
+static void set_slot(uint16_t slot, struct vm *vm)
 {
 	lock(&table_lock);
-	table[slot] = NULL;
+	table[slot] = vm;
 	unlock(&table_lock);
 }
 
@@ -187,14 +200,12 @@ int64_t call_vm_create(struct call *c)
 		return -HV_ERR_INVAL;
 	if (args.tsc_khz && args.tsc_khz != platform.tsc_khz)
 		return -HV_ERR_UNSUPPORTED;
-	lock(&table_lock);
 	err = reserve_slot(&slot);
-	unlock(&table_lock);
 	if (err)
 		return err;
-	err = arena_frame(slot, &frame);
-	if (err) {
-		free_slot(slot);
+	err = take_frames(OWNER_ARENA, slot, 1, &frame);
+	if (err < 0) {
+		set_slot(slot, NULL);
 		return err;
 	}
 
@@ -203,15 +214,11 @@ int64_t call_vm_create(struct call *c)
 	vm->slot = slot;
 	vm->args = args;
 	arena_add(vm, frame);
-	vm->bump += PAGE_SIZE; /* this structure */
-	err = virt_vm_init(vm);
-	BUG_ON(err); /* a whole frame is enough */
-
-	lock(&table_lock);
+	vm->bump += PAGE_SIZE;	  /* this structure */
+	BUG_ON(virt_vm_init(vm)); /* a whole frame is enough */
 	generation[slot] = (uint16_t)(generation[slot] % 0x7fff + 1);
 	vm->handle = slot | (uint32_t)generation[slot] << 16;
-	table[slot] = vm;
-	unlock(&table_lock);
+	set_slot(slot, vm);
 	log_dbg("VM %x '%s' created, %u vCPUs at most", vm->handle, args.name, args.vcpus);
 	return vm->handle;
 }
@@ -224,18 +231,18 @@ int64_t call_vm_fund(struct call *c)
 
 	if (!vm)
 		return -HV_ERR_NOENT;
-	if (!c->args[1] || c->args[1] > SCRUB_PER_CALL)
+	if (!c->args[1] || c->args[1] > FRAMES_PER_CALL)
 		err = -HV_ERR_INVAL;
-	for (uint64_t i = 0; i < c->args[1] && !err; i++) {
-		err = arena_frame(vm->slot, &frame);
-		if (err)
+	for (uint64_t i = 0; i < c->args[1] && err >= 0; i++) {
+		err = take_frames(OWNER_ARENA, vm->slot, 1, &frame);
+		if (err < 0)
 			break;
 		lock(&vm->lock);
 		arena_add(vm, frame);
 		unlock(&vm->lock);
 	}
 	vm_release(vm);
-	return err;
+	return err < 0 ? err : 0;
 }
 
 /* Give back every frame of a VM that nobody can find any more. */
@@ -243,22 +250,16 @@ static uint64_t reclaim_all(uint16_t slot)
 {
 	uint64_t epoch = 0;
 	hpa_t pa = HPA(0);
-	int err;
 
 	lock(&pool_lock);
 	for (; owner_next(&pool, slot, &pa); pa.v += FRAME_SIZE) {
-		struct frame_run run = {pa, 1};
 		const struct frame *f = owner_of(&pool, pa);
 
 		if (f->kind == OWNER_ARENA)
 			arena_unmap(pa);
 		else if (f->mapped)
 			BUG_ON(owner_unmap_pages(&pool, slot, pa, f->mapped * PAGE_SIZE) < 0);
-		virt_control_hide(pa);
-		if (f->shared)
-			BUG_ON(owner_unshare(&pool, slot, run) < 0);
-		err = owner_reclaim(&pool, &tlb_debt, slot, run, &epoch);
-		BUG_ON(err);
+		hide_and_give_back(slot, pa, &epoch);
 	}
 	unlock(&pool_lock);
 	return epoch;
@@ -283,7 +284,7 @@ int64_t call_vm_destroy(struct call *c)
 	unlock(&table_lock);
 	log_dbg("VM %lx '%s' destroyed", c->args[0], vm->args.name);
 	epoch = reclaim_all(slot);
-	free_slot(slot);
+	set_slot(slot, NULL);
 	return (int64_t)epoch;
 }
 
@@ -326,48 +327,27 @@ unsigned int vm_count(void)
 int64_t call_pool_alloc(struct call *c)
 {
 	struct vm *vm = vm_hold(c->args[0]);
-	hpa_t frames[SCRUB_PER_CALL];
-	uint64_t *out = c->page, want = min_u64(c->args[1], SCRUB_PER_CALL), epoch;
-	struct taken t = {frames, 0};
-	int64_t given = 0;
-	int err;
+	hpa_t frames[FRAMES_PER_CALL];
+	uint64_t *out = c->page;
+	int given = -HV_ERR_INVAL;
 
 	if (!vm)
 		return -HV_ERR_NOENT;
-	if (!want) {
-		vm_release(vm);
-		return -HV_ERR_INVAL;
-	}
+	if (c->args[1])
+		given = take_frames(OWNER_VM, vm->slot, min_u64(c->args[1], FRAMES_PER_CALL),
+				    frames);
+	lock(&vm->lock);
 	lock(&pool_lock);
-	if (owner_free(&pool) < want) {
-		unlock(&pool_lock);
-		pool_scrub((unsigned int)want);
-		lock(&pool_lock);
-	}
-	if (owner_free(&pool) && owner_free(&pool) < want)
-		want = owner_free(&pool);
-	err = owner_alloc(&pool, OWNER_VM, vm->slot, want, take, &t);
-	for (unsigned int i = 0; i < t.n; i++) {
-		struct frame_run run = {frames[i], 1};
-
-		/* Touched while it was a hole: CPUs may still translate it to the sink. Back in the
-		 * queue. */
-		if (virt_control_unsink(frames[i])) {
-			err = owner_reclaim(&pool, &tlb_debt, vm->slot, run, &epoch);
-			BUG_ON(err);
-			err = -HV_ERR_AGAIN;
-			continue;
-		}
-		BUG_ON(owner_share(&pool, vm->slot, run) < 0);
+	for (int i = 0; i < given; i++) {
+		BUG_ON(owner_share(&pool, vm->slot, frames[i], true) < 0);
 		virt_control_show(frames[i]);
-		out[given++] = frames[i].v;
+		out[i] = frames[i].v;
+		vm->frames++;
 	}
 	unlock(&pool_lock);
-	lock(&vm->lock);
-	vm->frames += (uint64_t)given;
 	unlock(&vm->lock);
 	vm_release(vm);
-	return given ? given : err;
+	return given;
 }
 
 int64_t call_pool_free(struct call *c)
@@ -390,13 +370,8 @@ int64_t call_pool_free(struct call *c)
 		else if (f->mapped)
 			err = -HV_ERR_BUSY;
 	}
-	for (uint64_t i = 0; i < count && !err; i++) {
-		struct frame_run run = {HPA(base + i * FRAME_SIZE), 1};
-
-		virt_control_hide(run.base);
-		BUG_ON(owner_unshare(&pool, vm->slot, run) < 0);
-		BUG_ON(owner_reclaim(&pool, &tlb_debt, vm->slot, run, &epoch) < 0);
-	}
+	for (uint64_t i = 0; i < count && !err; i++)
+		hide_and_give_back(vm->slot, HPA(base + i * FRAME_SIZE), &epoch);
 	unlock(&pool_lock);
 	if (!err) {
 		lock(&vm->lock);

@@ -17,7 +17,6 @@
 
 #define MSR_APIC_BASE	   0x1bU
 #define MSR_PAT		   0x277U
-#define MSR_X2APIC_ID	   0x802U
 #define MSR_X2APIC_ICR	   0x830U
 #define MSR_EFER	   0xc0000080U
 #define MSR_FS_BASE	   0xc0000100U

@@ -13,7 +13,7 @@
 #include <x86/gdt.h>
 #include <x86/layout.h>
 #include <x86/percpu.h>
-#include <crash.h>
+#include <panic.h>
 
 enum { VEC_NMI = 2, VEC_UD = 6, VEC_DF = 8, VEC_GP = 13, VEC_PF = 14, VEC_MC = 18 };
 
@@ -68,24 +68,15 @@ void trap_handle(struct trap_frame *f)
 {
 	const char *name = f->vector < IDT_VECTORS ? names[f->vector] : NULL;
 
-	switch (f->vector) {
-	case VEC_NMI:
+	if (f->vector == VEC_NMI) {
 		this_cpu()->nmi_in_root = 1;
 		virt_nmi(this_cpu(), f);
 		return;
-	case VEC_MC:
-		if (virt_machine_check(this_cpu(), f))
-			return;
-		break;
-	case VEC_UD:
-	case VEC_GP:
-	case VEC_PF:
-		if (fix_up(f))
-			return;
-		break;
-	default:
-		break;
 	}
+	if (f->vector == VEC_MC && virt_machine_check(this_cpu(), f))
+		return;
+	if ((f->vector == VEC_UD || f->vector == VEC_GP || f->vector == VEC_PF) && fix_up(f))
+		return;
 	if (f->vector == VEC_DF && in_stack_guard(read_cr2()))
 		crash(f, "%s: stack overflow, at %#lx", name, read_cr2());
 	else if (f->vector == VEC_PF)

@@ -15,6 +15,8 @@
 
 enum { STACK_MAIN, STACK_NMI, STACK_DF, STACK_MC, STACKS };
 
+#define STACK_SLOT (STACK_STRIDE / STACKS)
+
 static const unsigned int stack_pages[STACKS] = {4, 2, 2, 2};
 
 uint64_t cpu_heap_bytes(void)
@@ -26,30 +28,18 @@ uint64_t cpu_heap_bytes(void)
 	return pages * PAGE_SIZE;
 }
 
-/* Top of stack @which of CPU @index; the slot starts with a guard page, one more precedes each
- * stack. */
+/* Top of stack @which of CPU @index. Each has a slot of its own, of which only the top is mapped.
+ */
 static uint64_t stack_top(uint32_t index, int which)
 {
-	uint64_t va = STACK_BASE + index * STACK_STRIDE;
-
-	for (int i = 0; i <= which; i++)
-		va += (1 + stack_pages[i]) * PAGE_SIZE;
-	return va;
+	return STACK_BASE + index * STACK_STRIDE + (uint64_t)(which + 1) * STACK_SLOT;
 }
 
 bool stack_bounds(uint64_t sp, uint64_t *lo, uint64_t *hi)
 {
-	uint32_t index = (uint32_t)((sp - STACK_BASE) / STACK_STRIDE);
-
-	if (sp < STACK_BASE || sp >= WINDOW_BASE)
-		return false;
-	for (int i = 0; i < STACKS; i++) {
-		*hi = stack_top(index, i);
-		*lo = *hi - stack_pages[i] * PAGE_SIZE;
-		if (sp >= *lo && sp < *hi)
-			return true;
-	}
-	return false;
+	*hi = align_down(sp, STACK_SLOT) + STACK_SLOT;
+	*lo = *hi - stack_pages[sp % STACK_STRIDE / STACK_SLOT] * PAGE_SIZE;
+	return sp >= STACK_BASE && sp < WINDOW_BASE && sp >= *lo;
 }
 
 static void tables_fill(struct desc_tables *t, uint32_t index)
@@ -67,15 +57,11 @@ static void tables_fill(struct desc_tables *t, uint32_t index)
 	t->tss.iomap_base = sizeof(t->tss);
 }
 
-struct cpu *cpu_create(uint32_t index, uint32_t apic_id, struct cpu *reuse)
+struct cpu *cpu_create(uint32_t index, uint32_t apic_id)
 {
 	struct cpu *c = boot_alloc_pages(1);
 
 	c->tables = (struct desc_tables *)align_up((uint64_t)(c + 1), 64);
-	if (reuse) {
-		reuse->tables = c->tables;
-		c = reuse;
-	}
 	static_assert(sizeof(struct cpu) + 64 + sizeof(struct desc_tables) <= 4096, "one page");
 
 	for (int i = 0; i < STACKS; i++) {

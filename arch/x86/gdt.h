@@ -26,9 +26,9 @@ struct desc_tables {
 /** Heap that one CPU's stacks and tables need. */
 uint64_t cpu_heap_bytes(void);
 
-/** Allocate the record, stacks and tables of CPU @index. @reuse: its record if it exists already
- * (boot processor), else NULL. Context: boot, boot processor, after heap_init(). */
-struct cpu *cpu_create(uint32_t index, uint32_t apic_id, struct cpu *reuse);
+/** Allocate the record, stacks and tables of CPU @index. Context: boot, boot processor, after
+ * heap_init(). */
+struct cpu *cpu_create(uint32_t index, uint32_t apic_id);
 
 /** Load this CPU's GDT, TSS, IDT, GS base and control registers. Context: once per CPU, final
  * tables. */

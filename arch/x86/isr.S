@@ -8,7 +8,7 @@
 
 #define HAS_ERROR_CODE 0x60227d00 /* vectors 8, 10-14, 17, 21, 29, 30 */
 
-	.text
+	.section .isr, "ax"
 	.balign ISR_STUB_BYTES
 	.globl isr_stubs
 isr_stubs:
@@ -23,6 +23,7 @@ isr_stubs:
 	.set	vector, vector + 1
 	.endr
 
+	.text
 	.balign 16
 isr_common:
 	pushq	%rax

@@ -7,10 +7,9 @@
  */
 #pragma once
 
-#define ARENA_SLOT 256
 #define BOOT_SLOT  320
 #define HEAP_SLOT  384
-#define MISC_SLOT  510
+#define BOOT_BITS  45 /* of physical addresses, between the two */
 #define IMAGE_SLOT 511
 
 #ifdef __ASSEMBLY__
@@ -29,7 +28,7 @@
 #define SCRUB_BASE  U64(0xffffff2000000000) /* 2 MiB per CPU */
 #define DEVICE_BASE U64(0xffffff3000000000) /* LAPIC, framebuffer: mapped for good */
 
-#define STACK_STRIDE U64(0x10000)
+#define STACK_STRIDE U64(0x20000)
 
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10

@@ -5,6 +5,7 @@
  * The keyboard controller is not among them: it leaves IA32_FEATURE_CONTROL locked on some
  * machines.
  */
+#include <platform.h>
 #include <x86/machine.h>
 #include <x86/asm.h>
 #include <x86/paging.h>
@@ -15,17 +16,9 @@
 #define PIT_GATE      0x61
 #define PIT_MS	      5
 #define PATIENCE      1000000
-#define FALLBACK_KHZ  1000000
 #define RESET_CONTROL 0xcf9
 
-static uint64_t khz = 1000;
-
-static struct {
-	bool known, memory;
-	uint16_t port;
-	volatile uint8_t *mapped;
-	uint8_t value;
-} reset_register;
+static volatile uint8_t *reset_memory; /* the reset register, if it is there */
 
 /* TSC ticks in PIT_MS milliseconds of the PIT's channel 2, whose gate and output are in port 61h.
  */
@@ -51,6 +44,7 @@ static uint64_t tsc_per_pit_ms(void)
 uint64_t tsc_measure_khz(void)
 {
 	struct cpuid_regs r = {0};
+	uint64_t khz;
 
 	if (cpuid_has_leaf(0x15))
 		r = cpuid(0x15, 0);
@@ -58,29 +52,23 @@ uint64_t tsc_measure_khz(void)
 		khz = (uint64_t)r.ecx * r.ebx / r.eax / 1000;
 	else
 		khz = tsc_per_pit_ms() / PIT_MS;
-	if (khz < 1000)
-		khz = FALLBACK_KHZ;
-	return khz;
+	return khz < 1000 ? TSC_KHZ_UNKNOWN : khz;
 }
 
 void delay_us(uint64_t us)
 {
 	uint64_t start = rdtsc();
 
-	while (rdtsc() - start < us * khz / 1000)
+	while (rdtsc() - start < us * platform.tsc_khz / 1000)
 		cpu_relax();
 }
 
-void machine_set_reset(uint8_t space, uint64_t address, uint8_t value)
+void machine_init(void)
 {
-	reset_register.value = value;
-	if (space == 1) {
-		reset_register.port = (uint16_t)address;
-		reset_register.known = true;
-	} else if (space == 0) {
-		reset_register.mapped = map_device(HPA(address), 1);
-		reset_register.memory = reset_register.known = true;
-	}
+	const struct acpi_register *r = &platform.acpi.reset;
+
+	if (r->address && r->space == 0)
+		reset_memory = map_device(HPA(r->address), 1);
 }
 
 void machine_reset(void)
@@ -91,13 +79,11 @@ void machine_reset(void)
 	} empty = {0, 0};
 
 	wbinvd();
-	if (reset_register.known) {
-		if (reset_register.memory)
-			*reset_register.mapped = reset_register.value;
-		else
-			outb(reset_register.port, reset_register.value);
-		delay_us(100000);
-	}
+	if (reset_memory)
+		*reset_memory = platform.acpi.reset_value;
+	else if (platform.acpi.reset.address && platform.acpi.reset.space == 1)
+		outb((uint16_t)platform.acpi.reset.address, platform.acpi.reset_value);
+	delay_us(100000);
 	outb(RESET_CONTROL, 0x02);
 	outb(RESET_CONTROL, 0x06);
 	delay_us(100000);

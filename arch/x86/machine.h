@@ -6,8 +6,6 @@
 
 #include <types.h>
 
-struct acpi_register;
-
 /** Frequency of the time-stamp counter: CPUID 15h, else measured against the PIT. Never 0. Context:
  * boot. */
 uint64_t tsc_measure_khz(void);
@@ -15,9 +13,8 @@ uint64_t tsc_measure_khz(void);
 /** Busy-wait. Until tsc_measure_khz() has run, far too short. */
 void delay_us(uint64_t us);
 
-/** The register that resets this machine according to ACPI, and what to write; @space as in ACPI.
- */
-void machine_set_reset(uint8_t space, uint64_t address, uint8_t value);
+/** Make ready for machine_reset(). Context: boot, after paging_init(). */
+void machine_init(void);
 
 /** Reset: ACPI register, then port CF9h, then a triple fault. Caches are written back first.
  * Context: any. */

@@ -5,9 +5,9 @@
  * One set for all CPUs, no global pages, nothing both writable and executable. Everything is built
  * at boot: image, heap, stacks, device windows, plus empty lower levels for what changes later
  * (arena, per-CPU windows), so that nothing allocates after boot. Tables live in the heap and are
- * reached through its linear mapping. The early tables that we run on until paging_load() are in
- * boot/entry.S; they show the low 4 GiB at HEAP_BASE and BOOT_BASE, hence heap_ptr() and boot_map()
- * work before and after alike.
+ * reached through its linear mapping. The early tables that we run on until paging_load() are
+ * boot/entry.S's; they show the low 4 GiB at HEAP_BASE too, hence all functions here work before
+ * and after alike.
  */
 #include <x86/paging.h>
 #include <x86/asm.h>
@@ -18,7 +18,7 @@
 
 enum { LEVEL_PTE, LEVEL_PDE, LEVEL_PDPTE, LEVEL_PML4E };
 
-#define EARLY_LIMIT  (4 * GIB)
+#define EARLY_PAGES  8	/* page tables of boot_map() above 4 GiB, before there is a heap */
 #define TABLE_SLACK  24 /* tables of boot mappings and devices */
 #define LARGE_PAGE   (2 * MIB)
 #define LARGE_PER_PD GIB
@@ -27,10 +27,12 @@ static struct {
 	uint64_t base, bytes, tail_bytes, used;
 } heap;
 static uint64_t image_pa;
-static uint64_t *root; /* NULL: still on the early tables */
-static bool loaded, boot_over;
+static uint64_t *root;
+static bool boot_over;
+static uint8_t early_heap[EARLY_PAGES * PAGE_SIZE] __aligned(PAGE_SIZE);
 static uint64_t device_next = DEVICE_BASE;
 
+extern uint64_t early_pml4[];
 extern const char image_start[], image_rodata[], image_data[], image_end[];
 
 void heap_init(hpa_t base, uint64_t bytes, uint64_t tail_bytes)
@@ -39,6 +41,13 @@ void heap_init(hpa_t base, uint64_t bytes, uint64_t tail_bytes)
 	heap.bytes = bytes;
 	heap.tail_bytes = tail_bytes;
 	heap.used = 0;
+}
+
+void paging_early(hpa_t image)
+{
+	image_pa = image.v;
+	root = early_pml4;
+	heap_init(hpa_of(early_heap), sizeof(early_heap), 0);
 }
 
 void *heap_ptr(hpa_t pa)
@@ -120,9 +129,8 @@ uint64_t paging_heap_bytes(uint64_t heap_bytes, unsigned int cpus, const struct 
 	return tables * PAGE_SIZE;
 }
 
-void paging_init(hpa_t image, unsigned int cpus, const struct mem_range *map, unsigned int n)
+void paging_init(unsigned int cpus, const struct mem_range *map, unsigned int n)
 {
-	image_pa = image.v;
 	root = boot_alloc_pages(1);
 	map_image(image_start, image_rodata, PTE_CODE);
 	map_image(image_rodata, image_data, PTE_RO_DATA);
@@ -145,20 +153,18 @@ void paging_init(hpa_t image, unsigned int cpus, const struct mem_range *map, un
 void paging_load(void)
 {
 	write_cr3(hpa_of(root).v);
-	loaded = true;
+}
+
+bool boot_can_map(hpa_t pa, uint64_t bytes)
+{
+	uint64_t bits = min_u64(cpuid(0x80000008, 0).eax & 0xff, BOOT_BITS);
+
+	return bytes <= BIT64(bits) && pa.v <= BIT64(bits) - bytes;
 }
 
 void *boot_map(hpa_t pa, uint64_t bytes)
 {
 	BUG_ON(boot_over);
-	if (!loaded) {
-		if (bytes > EARLY_LIMIT || pa.v > EARLY_LIMIT - bytes)
-			machine_refuse(
-				"a table of the firmware or loader lies above 4 GiB",
-				"%lu bytes at %#lx. Boot with GRUB 2 or the Hornero UEFI loader.",
-				bytes, pa.v);
-		return (void *)(BOOT_BASE + pa.v);
-	}
 	for (uint64_t p = align_down(pa.v, LARGE_PAGE); p < pa.v + bytes; p += LARGE_PAGE)
 		*entry_for(BOOT_BASE + p, LEVEL_PDE) = p | PTE_RW_DATA | PTE_PS;
 	return (void *)(BOOT_BASE + pa.v);
@@ -196,7 +202,6 @@ hpa_t hpa_of(const void *p)
 
 	if (va >= ARENA_BASE && va < BOOT_BASE)
 		return arena_hpa(p);
-
 	if (va >= IMAGE_BASE)
 		return HPA(va - IMAGE_BASE + image_pa);
 	if (va >= HEAP_BASE + heap.base && va < HEAP_BASE + heap.base + heap.bytes)
@@ -207,18 +212,9 @@ hpa_t hpa_of(const void *p)
 
 bool hv_extent(unsigned int i, hpa_t *base, uint64_t *bytes)
 {
-	switch (i) {
-	case 0:
-		*base = HPA(image_pa);
-		*bytes = (uint64_t)(image_end - image_start);
-		return true;
-	case 1:
-		*base = HPA(heap.base);
-		*bytes = heap.bytes;
-		return true;
-	default:
-		return false;
-	}
+	*base = HPA(i ? heap.base : image_pa);
+	*bytes = i ? heap.bytes : (uint64_t)(image_end - image_start);
+	return i < 2;
 }
 
 void *window_open(hpa_t pa)

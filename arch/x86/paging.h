@@ -7,21 +7,23 @@
 #include <x86/mem.h>
 #include <boot_info.h>
 
-#define PTE_P	       BIT64(0)
-#define PTE_W	       BIT64(1)
-#define PTE_PCD	       BIT64(4) /* alone: UC-, so an MTRR may still say write-combining */
-#define PTE_PS	       BIT64(7)
-#define PTE_NX	       BIT64(63)
-#define PTE_ADDR       MASK64(51, 12)
-#define PTE_RW_DATA    (PTE_P | PTE_W | PTE_NX)
-#define PTE_RO_DATA    (PTE_P | PTE_NX)
-#define PTE_CODE       PTE_P
-#define PTE_DEVICE     (PTE_P | PTE_W | PTE_NX | PTE_PCD)
-#define PTE_ADDR_LIMIT MASK64(51, 0)
+#define PTE_P	    BIT64(0)
+#define PTE_W	    BIT64(1)
+#define PTE_PCD	    BIT64(4) /* alone: UC-, so an MTRR may still say write-combining */
+#define PTE_PS	    BIT64(7)
+#define PTE_NX	    BIT64(63)
+#define PTE_ADDR    MASK64(51, 12)
+#define PTE_RW_DATA (PTE_P | PTE_W | PTE_NX)
+#define PTE_RO_DATA (PTE_P | PTE_NX)
+#define PTE_CODE    PTE_P
+#define PTE_DEVICE  (PTE_P | PTE_W | PTE_NX | PTE_PCD)
 
 /** Heap that page tables need for a heap of @heap_bytes, @cpus CPUs and the RAM of @map. */
 uint64_t paging_heap_bytes(uint64_t heap_bytes, unsigned int cpus, const struct mem_range *map,
 			   unsigned int n);
+
+/** Make heap and boot_map() work, in a small way, on the early tables. Context: boot, first. */
+void paging_early(hpa_t image);
 
 /** Take [@base, @base + @bytes) as the heap; the last @tail_bytes of it are not handed out
  * (heap_tail()). Context: boot, early page tables, below 4 GiB. */
@@ -29,10 +31,12 @@ void heap_init(hpa_t base, uint64_t bytes, uint64_t tail_bytes);
 void *heap_tail(void);
 uint64_t heap_used_bytes(void);
 
-/** Build and load the final tables: image W^X, heap, arena and window skeletons, boot mappings.
- * @prepare runs just before they are loaded (memory is still writable). */
-void paging_init(hpa_t image, unsigned int cpus, const struct mem_range *map, unsigned int n);
+/** Build and load the final tables: image W^X, heap, arena and window skeletons. */
+void paging_init(unsigned int cpus, const struct mem_range *map, unsigned int n);
 void paging_load(void);
+
+/** True if boot_map() can show [@pa, @pa + @bytes). */
+bool boot_can_map(hpa_t pa, uint64_t bytes);
 
 /** Map [@pa, @pa + @bytes) at @va with the largest pages that fit. Context: boot, or one's own
  * entries. */

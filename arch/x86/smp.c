@@ -62,25 +62,9 @@ void smp_init(unsigned int most, struct cpu *boot)
 	boot->online = 1;
 }
 
-static void poke32(char *page, const char *what, uint64_t v)
+static void poke(char *page, const char *what, uint64_t v, size_t bytes)
 {
-	uint32_t v32 = (uint32_t)v;
-
-	memcpy(page + (what - ap_trampoline), &v32, sizeof(v32));
-}
-
-static void poke64(char *page, const char *what, uint64_t v)
-{
-	memcpy(page + (what - ap_trampoline), &v, sizeof(v));
-}
-
-/* The offset that the assembler left at @what becomes an address. */
-static void relocate(char *page, const char *what, uint64_t base)
-{
-	uint32_t offset;
-
-	memcpy(&offset, what, sizeof(offset));
-	poke32(page, what, base + offset);
+	memcpy(page + (what - ap_trampoline), &v, bytes);
 }
 
 static bool wait_online(const struct cpu *c, uint64_t limit_us)
@@ -93,11 +77,6 @@ static bool wait_online(const struct cpu *c, uint64_t limit_us)
 	return false;
 }
 
-struct start {
-	hpa_t pa; /* of the borrowed page */
-	char *page;
-};
-
 /* True for the boot processor and for what a careless table names twice. */
 static bool running(uint32_t apic_id)
 {
@@ -108,18 +87,17 @@ static bool running(uint32_t apic_id)
 	return false;
 }
 
-static void start_one(void *ctx, uint32_t apic_id)
+static void start_one(char *page, hpa_t pa, uint32_t apic_id)
 {
-	struct start *s = ctx;
 	struct cpu *c;
 
 	if (running(apic_id) || cpu_count == cpu_most || apic_id > lapic_max_id())
 		return;
-	c = cpu_create(cpu_count, apic_id, NULL);
-	poke64(s->page, ap_stack, (uint64_t)c->stack_top);
-	poke64(s->page, ap_cpu, (uint64_t)c);
+	c = cpu_create(cpu_count, apic_id);
+	poke(page, ap_stack, (uint64_t)c->stack_top, 8);
+	poke(page, ap_cpu, (uint64_t)c, 8);
 	for (int attempt = 0; attempt < 2; attempt++) {
-		lapic_send_sipi(apic_id, (uint8_t)(s->pa.v >> PAGE_SHIFT));
+		lapic_send_sipi(apic_id, (uint8_t)(pa.v >> PAGE_SHIFT));
 		if (wait_online(c, attempt ? START_LIMIT_US : SIPI_WAIT_US)) {
 			cpu_table[cpu_count++] = c;
 			return;
@@ -130,42 +108,41 @@ static void start_one(void *ctx, uint32_t apic_id)
 	cpu_most--; /* its stacks cannot be used again: it may still wake */
 }
 
-static void send_init(void *ctx, uint32_t apic_id)
+void smp_start(void)
 {
-	(void)ctx;
-	if (apic_id != cpu_table[0]->apic_id && apic_id <= lapic_max_id())
-		lapic_send_init(apic_id);
-}
-
-void smp_start(const struct acpi_reader *r)
-{
-	struct start s = {0};
 	struct mem_range block = {platform.boot.block, platform.boot.block_bytes, MEM_RESERVED};
+	const struct acpi_info *acpi = &platform.acpi;
 	void *saved;
+	char *page;
+	hpa_t pa;
 
 	if (cpu_most == 1) {
 		log_info("1 CPU");
 		return;
 	}
-	s.pa = HPA(memmap_place(platform.map, platform.n_map, &block, 1, PAGE_SIZE, PAGE_SIZE,
-				PAGE_SIZE, LOW_MEMORY_END));
-	if (!s.pa.v) {
+	pa = HPA(memmap_place(platform.map, platform.n_map, &block, 1, PAGE_SIZE, PAGE_SIZE,
+			      PAGE_SIZE, LOW_MEMORY_END));
+	if (!pa.v) {
 		log_warn(
 			"no RAM below 640 KiB to start other CPUs from: only the boot processor is used");
 		return;
 	}
 	saved = boot_alloc_pages(1);
-	s.page = boot_map(s.pa, PAGE_SIZE);
-	memcpy(saved, s.page, PAGE_SIZE);
-	memcpy(s.page, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
-	relocate(s.page, ap_gdt_base, s.pa.v);
-	relocate(s.page, ap_jump, s.pa.v);
-	poke32(s.page, ap_cr3, read_cr3());
-	map_trampoline(s.pa);
+	page = boot_map(pa, PAGE_SIZE);
+	memcpy(saved, page, PAGE_SIZE);
+	memcpy(page, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
+	/* The offset that the assembler left in each becomes an address. */
+	poke(page, ap_gdt_base, pa.v + *(const uint32_t *)ap_gdt_base, 4);
+	poke(page, ap_jump, pa.v + *(const uint32_t *)ap_jump, 4);
+	poke(page, ap_cr3, read_cr3(), 4);
+	map_trampoline(pa);
 
-	acpi_each_cpu(r, &platform.acpi, send_init, NULL);
+	for (unsigned int i = 0; i < acpi->cpus; i++)
+		if (!running(acpi->apic_ids[i]) && acpi->apic_ids[i] <= lapic_max_id())
+			lapic_send_init(acpi->apic_ids[i]);
 	delay_us(INIT_WAIT_US);
-	acpi_each_cpu(r, &platform.acpi, start_one, &s);
-	memcpy(s.page, saved, PAGE_SIZE);
-	log_info("%u CPUs of %u that ACPI names", cpu_count, platform.acpi.cpus);
+	for (unsigned int i = 0; i < acpi->cpus; i++)
+		start_one(page, pa, acpi->apic_ids[i]);
+	memcpy(page, saved, PAGE_SIZE);
+	log_info("%u CPUs of %u that ACPI names", cpu_count, acpi->cpus);
 }

@@ -110,6 +110,108 @@ static void x2apic(void)
 	__asm__ volatile("rdmsr; orl $0xc00, %%eax; wrmsr" ::"c"(0x1b) : "eax", "edx", "memory");
 }
 
+/*
+ * Firmware that keeps its tables and its screen above 4 GiB: copies of the ACPI tables lie there, a
+ * new root pointer leads to them, and the framebuffer's tag names RAM there.
+ */
+#define HIGH	    0x110000000ull
+#define HIGH_SCREEN 0x120000000ull
+#define WINDOW	    0xc0000000u /* HIGH's 1 GiB is shown here meanwhile */
+
+struct __attribute__((packed)) acpi_table {
+	u8 signature[4];
+	u32 bytes;
+	u8 revision, checksum, rest[26];
+	u32 entry[];
+};
+
+static u64 directories[4][512] __attribute__((aligned(4096)));
+static u64 pointers[4] __attribute__((aligned(32)));
+
+static void paging(int on)
+{
+	for (u32 i = 0; i < 4 * 512; i++)
+		directories[i / 512][i % 512] =
+			(i / 512 == 3 ? (HIGH & ~0x3fffffffull) + (i % 512) * 0x200000ull
+				      : i * 0x200000ull) |
+			0x83;
+	for (u32 i = 0; i < 4; i++)
+		pointers[i] = (u32)directories[i] | 1;
+	if (on)
+		__asm__ volatile("mov %%cr4, %%eax; or $0x20, %%eax; mov %%eax, %%cr4;"
+				 "mov %0, %%cr3; mov %%cr0, %%eax; or $0x80000000, %%eax;"
+				 "mov %%eax, %%cr0" ::"r"(pointers)
+				 : "eax", "memory");
+	else
+		__asm__ volatile("mov %%cr0, %%eax; and $0x7fffffff, %%eax; mov %%eax, %%cr0" ::
+					 : "eax", "memory");
+}
+
+static void sum(u8 *table, u32 n, u8 *checksum)
+{
+	u8 all = 0;
+
+	*checksum = 0;
+	for (u32 i = 0; i < n; i++)
+		all = (u8)(all + table[i]);
+	*checksum = (u8)-all;
+}
+
+/* One more tag at the block's end. */
+static void append(u32 type, const u8 *body, u32 n)
+{
+	struct tag *t = find(0), *end = (struct tag *)((u8 *)t + ((8 + n + 7) & ~7u));
+
+	t->type = type;
+	t->bytes = 8 + n;
+	copy((u8 *)(t + 1), body, n);
+	end->type = 0;
+	end->bytes = 8;
+	*(u32 *)block = (u32)((u8 *)(end + 1) - block);
+}
+
+static void high(void)
+{
+	static const u32 screen[] = {(u32)HIGH_SCREEN,
+				     (u32)(HIGH_SCREEN >> 32),
+				     4096,
+				     1024,
+				     768,
+				     0x120,
+				     0x08080810,
+				     0x0800};
+	struct tag *old = find(14);
+	u8 root[36] = {0};
+	u8 *at = (u8 *)WINDOW + (u32)(HIGH & 0x3fffffff);
+	struct acpi_table *xsdt = (struct acpi_table *)at;
+	struct acpi_table *rsdt = *(struct acpi_table **)((u8 *)(old + 1) + 16);
+	u32 n = (rsdt->bytes - 36) / 4;
+
+	paging(1);
+	copy(at, (const u8 *)rsdt, 36);
+	copy(xsdt->signature, (const u8 *)"XSDT", 4);
+	xsdt->bytes = 36 + 8 * n;
+	at += 4096;
+	for (u32 i = 0; i < n; i++) {
+		const struct acpi_table *t = (const struct acpi_table *)rsdt->entry[i];
+
+		*(u64 *)(xsdt->entry + 2 * i) = HIGH + (u32)(at - (u8 *)xsdt);
+		copy(at, (const u8 *)t, t->bytes);
+		at += (t->bytes + 15) & ~15u;
+	}
+	sum((u8 *)xsdt, xsdt->bytes, &xsdt->checksum);
+	paging(0);
+
+	copy(root, (const u8 *)(old + 1), 20);
+	root[15] = 2;
+	*(u32 *)(root + 20) = 36;
+	*(u64 *)(root + 24) = HIGH;
+	sum(root, 20, root + 8);
+	sum(root, 36, root + 32);
+	append(15, root, 36);
+	append(8, (const u8 *)screen, 30);
+}
+
 void forge(u32 magic, const u8 *from)
 {
 	u32 bytes = *(const u32 *)from, entry = load();
@@ -136,6 +238,8 @@ void forge(u32 magic, const u8 *from)
 		find(0)->type = NO_TAG;
 	else if (starts(what, "null-block"))
 		jump(magic, 0, entry);
+	else if (starts(what, "high"))
+		high();
 	else if (starts(what, "magic"))
 		magic = 0x2badb002;
 	else if (starts(what, "x2apic"))

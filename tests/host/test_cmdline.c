@@ -4,22 +4,30 @@
  * The hypervisor's command line: what is taken, and what is complained about and how.
  */
 #include "test.h"
+#include <stdarg.h>
 #include <cmdline.h>
+#include <log.h>
 
 static unsigned int complaints;
-static char last[200];
+static char last[300];
 
-static void complain(const char *word, const char *why, const char *fallback)
+void log_line(enum log_level level, const char *tag, const char *fmt, ...)
 {
+	va_list ap;
+
+	CHECK_EQ(level, LOG_WARN);
+	CHECK(!strcmp(tag, "boot"));
 	complaints++;
-	snprintf(last, sizeof(last), "%s|%s|%s", word, why, fallback);
+	va_start(ap, fmt);
+	vsnprintf(last, sizeof(last), fmt, ap);
+	va_end(ap);
 }
 
 static void parse(const char *text)
 {
 	complaints = 0;
 	last[0] = 0;
-	cmdline_parse(text, complain);
+	cmdline_parse(text);
 }
 
 TEST(defaults)
@@ -50,15 +58,17 @@ TEST(unknown_and_malformed)
 {
 	parse("maxcpus=2 colour=red");
 	CHECK_EQ(complaints, 1);
-	CHECK(!strcmp(last, "colour=red|unknown option|"));
+	CHECK(!strcmp(last, "command line: 'colour=red' unknown option; ignored"));
 	CHECK_EQ(cmdline_number("maxcpus", 0), 2);
 	parse("loglevel=loud");
-	CHECK(!strcmp(last, "loglevel=loud|not one of error, warn, info, debug|info"));
+	CHECK(!strcmp(last,
+		      "command line: 'loglevel=loud' not one of error, warn, info, debug; the "
+		      "default 'info' is used"));
 	CHECK_EQ(cmdline_level("loglevel"), 2);
 	parse("panic");
-	CHECK(!strcmp(last, "panic|has no value|10"));
+	CHECK(!strcmp(last, "command line: 'panic' has no value; the default '10' is used"));
 	parse("panic=");
-	CHECK(!strcmp(last, "panic=|has no value|10"));
+	CHECK(!strcmp(last, "command line: 'panic=' has no value; the default '10' is used"));
 	parse("maxcpus=2k");
 	CHECK_EQ(complaints, 1);
 	parse("control_mem=1T control_mem=M control_mem=99999999999999999999 control_mem=-1 "
@@ -69,31 +79,46 @@ TEST(unknown_and_malformed)
 	CHECK_EQ(cmdline_number("maxcpus", 0), 3);
 }
 
+TEST(numbers)
+{
+	uint64_t v;
+
+	CHECK(parse_number("0x3f8", false, &v) && v == 0x3f8);
+	CHECK(parse_number("18446744073709551615", false, &v) && v == UINT64_MAX);
+	CHECK(!parse_number("18446744073709551616", false, &v));
+	CHECK(!parse_number("0x10000000000000000", false, &v));
+	CHECK(!parse_number("0x", false, &v));
+	CHECK(!parse_number("", false, &v));
+	CHECK(!parse_number("1f", false, &v));
+	CHECK(!parse_number("12 ", false, &v));
+	CHECK(parse_number("3K", true, &v) && v == 3 * KIB);
+	CHECK(!parse_number("3K", false, &v));
+	CHECK(!parse_number("3KM", true, &v));
+	CHECK(!parse_number("0x7fffffffffffffffM", true, &v));
+}
+
 TEST(words_without_end)
 {
-	char text[1000];
+	char text[2 * CMDLINE_BYTES];
 
 	memset(text, 'a', sizeof(text));
 	text[sizeof(text) - 1] = 0;
 	parse(text);
 	CHECK_EQ(complaints, 1);
-	memcpy(text, "console=", 8);
-	text[8 + CMDLINE_VALUE_BYTES] = ' ';
-	parse(text);
-	CHECK_EQ(complaints, 2);
-	CHECK(!strcmp(cmdline_get("console"), "com1,screen"));
-	text[8 + CMDLINE_VALUE_BYTES - 1] = ' ';
-	text[8 + CMDLINE_VALUE_BYTES] = 0;
+	memcpy(text, "panic=3 console=", 16);
 	parse(text);
 	CHECK_EQ(complaints, 0);
-	CHECK_EQ(strlen(cmdline_get("console")), CMDLINE_VALUE_BYTES - 1);
+	CHECK_EQ(strlen(cmdline_get("console")), CMDLINE_BYTES - 17);
+	CHECK_EQ(cmdline_number("panic", 0), 3);
 }
 
-TEST(lists)
+TEST(words)
 {
-	CHECK(cmdline_list_has("-ept,-vpid", "-vpid"));
-	CHECK(cmdline_list_has("-ept", "-ept"));
-	CHECK(!cmdline_list_has("-ept,-vpid", "-vp"));
-	CHECK(!cmdline_list_has("", "-vp"));
-	CHECK(!cmdline_list_has("-eptx", "-ept"));
+	char text[] = ",one,,two, three", *rest = text;
+
+	CHECK(!strcmp(cut_word(&rest, ","), "one"));
+	CHECK(!strcmp(cut_word(&rest, ", "), "two"));
+	CHECK(!strcmp(cut_word(&rest, ", "), "three"));
+	CHECK(cut_word(&rest, ", ") == NULL);
+	CHECK(cut_word(&rest, ", ") == NULL);
 }

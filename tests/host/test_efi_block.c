@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// sources: boot/efi/block.c boot/mb2.c
+// sources: boot/efi/block.c boot/mb2.c vmm/cmdline.c vmm/memmap.c
 /*
  * The block that hornero.efi writes, read back by the hypervisor's own walk: what went in comes
  * out.
@@ -7,6 +7,14 @@
 #include "test.h"
 #include <boot/efi/block.h>
 #include <boot/mb2.h>
+#include <log.h>
+#include <memmap.h>
+
+/* cmdline.c's, which is linked for its words */
+void log_line(enum log_level level, const char *tag, const char *fmt, ...)
+{
+	CHECK(!level && !tag && !fmt);
+}
 
 #define DESC 48 /* as real firmware: longer than the specification's 40 */
 
@@ -75,12 +83,11 @@ TEST(what_went_in_comes_out)
 	CHECK_EQ(info.fb.width, 1024);
 	CHECK_EQ(info.fb.height, 768);
 	CHECK_EQ(info.fb.bpp, 32);
-	CHECK_EQ(info.fb.red_pos, 16);
-	CHECK_EQ(info.fb.green_pos, 8);
-	CHECK_EQ(info.fb.blue_pos, 0);
-	CHECK_EQ(info.fb.blue_size, 8);
+	CHECK_EQ(info.fb.rgb[0].pos, 16);
+	CHECK_EQ(info.fb.rgb[1].pos, 8);
+	CHECK_EQ(info.fb.rgb[2].pos, 0);
+	CHECK_EQ(info.fb.rgb[2].bits, 8);
 	CHECK_EQ(info.efi.system_table.v, 0x3fe01018);
-	CHECK_EQ(info.image_base.v, 0x3fc00000);
 	CHECK(info.rsdp.v);
 	CHECK_MEMEQ(room + (info.rsdp.v - 0x10000), "RSD PTR ", 8);
 }
@@ -91,17 +98,15 @@ TEST(both_memory_maps)
 		uint64_t base, bytes;
 		enum mem_type type;
 	} wanted[] = {
-		{0, 0xa0000, MEM_RAM},
-		{0x100000, 0x100000, MEM_RAM},
-		{0x200000, 0x10000, MEM_RESERVED},
-		{0x210000, 0x1000, MEM_ACPI},
-		{0x211000, 0x1000, MEM_NVS},
-		{0x212000, 0x1000, MEM_BAD},
-		{0xfee00000, 0x1000, MEM_RESERVED},
+		{0, 0x80000, MEM_RAM},	       {0x80000, 0x20000, MEM_FIRMWARE},
+		{0x100000, 0x100000, MEM_RAM}, {0x200000, 0x10000, MEM_RESERVED},
+		{0x210000, 0x1000, MEM_ACPI},  {0x211000, 0x1000, MEM_NVS},
+		{0x212000, 0x1000, MEM_BAD},   {0xfee00000, 0x1000, MEM_RESERVED},
 	};
 
 	fill(sizeof(room));
 	CHECK(mb2_parse(room, block_end(&block), HPA(0x10000), &info, error, sizeof(error)));
+	info.n_ranges = memmap_clean(info.ranges, info.n_ranges, BOOT_MAX_RANGES);
 	CHECK_EQ(info.n_ranges, ARRAY_SIZE(wanted));
 	for (unsigned int i = 0; i < info.n_ranges; i++) {
 		CHECK_EQ(info.ranges[i].base.v, wanted[i].base);

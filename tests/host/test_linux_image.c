@@ -136,7 +136,27 @@ TEST(the_zero_page)
 	CHECK_EQ(get(0x06, 1), 3);
 	CHECK_EQ(get(0x0f, 1), 1);
 	CHECK_EQ(get(0x1c0, 4), 0); /* no EFI */
-	p.ranges = LINUX_E820_MAX + 1;
+}
+
+/* RAM of boot services is RAM for Linux; neighbours count once. */
+TEST(the_memory_map)
+{
+	static struct mem_range map[2 * LINUX_E820_MAX + 2];
+	struct boot_framebuffer fb = {.type = FB_NONE};
+	struct linux_params p = {.image = image, .map = map, .fb = &fb};
+
+	make();
+	for (unsigned int i = 0; i < ARRAY_SIZE(map); i++)
+		map[i] = (struct mem_range){HPA((i + i / 2) * MIB), MIB,
+					    i % 2 ? MEM_FIRMWARE : MEM_RAM};
+	p.ranges = 2 * LINUX_E820_MAX;
+	CHECK(linux_params_fill(zp, &p));
+	CHECK_EQ(get(0x1e8, 1), LINUX_E820_MAX);
+	CHECK_EQ(get(0x2d0 + 20, 8), 3 * MIB);
+	CHECK_EQ(get(0x2d0 + 28, 8), 2 * MIB);
+	CHECK_EQ(get(0x2d0 + 36, 4), MEM_RAM);
+	CHECK_EQ(get(0x2d0 + 20 * LINUX_E820_MAX, 8), 0);
+	p.ranges++;
 	CHECK(!linux_params_fill(zp, &p));
 }
 
@@ -148,16 +168,12 @@ TEST(efi_and_a_high_framebuffer)
 				      .width = 1024,
 				      .height = 768,
 				      .bpp = 32,
-				      .red_pos = 16,
-				      .red_size = 8};
-	struct linux_params p = {.image = image,
-				 .fb = &fb,
-				 .efi = true,
-				 .efi_system_table = UINT64_C(0x17f001000),
-				 .efi_memmap = 0x5000,
-				 .efi_memmap_bytes = 480,
-				 .efi_desc_bytes = 48,
-				 .efi_desc_version = 1};
+				      .rgb = {{16, 8}}};
+	struct boot_efi efi = {.system_table = HPA(UINT64_C(0x17f001000)),
+			       .memmap_bytes = 480,
+			       .desc_bytes = 48,
+			       .desc_version = 1};
+	struct linux_params p = {.image = image, .fb = &fb, .efi = &efi, .efi_memmap = 0x5000};
 
 	make();
 	CHECK(linux_params_fill(zp, &p));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// sources: boot/mb2.c
+// sources: boot/mb2.c vmm/cmdline.c vmm/memmap.c vmm/split.c
 /*
  * The Multiboot2 walk, on well-formed blocks and on every way of lying that a size field offers.
  * Each block is an allocation of exactly its size, so that the address sanitizer sees one byte too
@@ -7,6 +7,15 @@
  */
 #include "test.h"
 #include <boot/mb2.h>
+#include <log.h>
+#include <memmap.h>
+#include <split.h>
+
+/* cmdline.c's, which is linked for its words */
+void log_line(enum log_level level, const char *tag, const char *fmt, ...)
+{
+	CHECK(!level && !tag && !fmt);
+}
 
 static uint8_t build[65536];
 static uint32_t used;
@@ -101,14 +110,14 @@ TEST(a_whole_block)
 	CHECK(!strcmp(info.loader, "GRUB 2.06"));
 	CHECK_EQ(info.n_ranges, 3);
 	CHECK_EQ(info.ranges[2].base.v, 0x200000);
-	CHECK_EQ(info.ranges[1].type, 20);
+	CHECK_EQ(info.ranges[1].type, MEM_RESERVED);
 	CHECK_EQ(info.modules[MODULE_KERNEL].base.v, 0x200000);
 	CHECK_EQ(info.modules[MODULE_KERNEL].bytes, 0x100000);
 	CHECK(!strcmp(info.modules[MODULE_KERNEL].cmdline, "console=ttyS0 quiet"));
 	CHECK(!strcmp(info.modules[MODULE_INITRAMFS].cmdline, ""));
 	CHECK_EQ(info.modules[MODULE_MICROCODE].bytes, 0);
 	CHECK_EQ(info.fb.type, FB_RGB);
-	CHECK_EQ(info.fb.red_pos, 16);
+	CHECK_EQ(info.fb.rgb[0].pos, 16);
 	CHECK_EQ(info.efi.system_table.v, system_table);
 	CHECK_EQ(info.block.v, 0x10000);
 	CHECK_EQ(info.block_bytes, used);
@@ -255,7 +264,132 @@ TEST(modules_that_cannot_be)
 	add_map(24, 1);
 	add(3, "12345678", 8);
 	CHECK(!finish());
-	CHECK(complains("only 16 bytes"));
+	CHECK(complains("(module) has only 16 bytes"));
+}
+
+struct efi_desc {
+	uint32_t type, pad;
+	uint64_t base, virtual, pages, attribute, more; /* firmware may make them longer */
+};
+
+static void add_efi(const struct efi_desc *d, uint32_t n)
+{
+	uint8_t body[8 + 16 * sizeof(*d)];
+	uint32_t head[2] = {sizeof(*d), 1};
+
+	memcpy(body, head, 8);
+	memcpy(body + 8, d, n * sizeof(*d));
+	add(17, body, 8 + n * (uint32_t)sizeof(*d));
+}
+
+static void add_ram(uint64_t base, uint64_t end)
+{
+	struct __packed {
+		uint32_t entry, version;
+		uint64_t base, bytes;
+		uint32_t type, zero;
+	} body = {24, 0, base, end - base, 1, 0};
+
+	add(6, &body, sizeof(body));
+}
+
+/* The one range of the cleaned map that @pa lies in. */
+static const struct mem_range *range_at(const struct mem_range *m, unsigned int n, uint64_t pa)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (pa >= m[i].base.v && pa < m[i].base.v + m[i].bytes)
+			return &m[i];
+	return NULL;
+}
+
+/* GRUB says "RAM" of everything that the firmware may let go of. What its boot services hold is not
+ * to be ours or a guest's all the same, and what runs on must not be touched. */
+TEST(efi_boot_services_stay_with_the_control_domain)
+{
+	static const struct efi_desc efi[] = {
+		{3, 0, 0x1000, 0, 15, 0xf, 0},	      /* boot services code */
+		{7, 0, 0x10000, 0, 0x90, 0xf, 0},     /* free */
+		{2, 0, 2 * MIB, 0, 512, 0xf, 0},      /* loader data: a module */
+		{7, 0, 4 * MIB, 0, 0x3c00, 0xf, 0},   /* free */
+		{4, 0, 64 * MIB, 0, 0x1000, 0xf, 0},  /* boot services data: ESRT, MEMATTR */
+		{7, 0, 80 * MIB, 0, 0x6800, 0xf, 0},  /* free */
+		{5, 0, 184 * MIB, 0, 0x100, 0xf, 0},  /* runtime services code */
+		{6, 0, 185 * MIB, 0, 0x100, 0xf, 0},  /* runtime services data */
+		{9, 0, 186 * MIB, 0, 0x100, 0xf, 0},  /* ACPI tables */
+		{10, 0, 187 * MIB, 0, 0x100, 0xf, 0}, /* ACPI NVS */
+		{8, 0, 188 * MIB, 0, 0x100, 0xf, 0},  /* unusable */
+		{14, 0, 189 * MIB, 0, 0x100, 0xf, 0}, /* persistent */
+		{0x80000000, 0, 190 * MIB, 0, 0x100, 0xf, 0},
+		{4, 0, 191 * MIB, 0, 0x100, 0xf, 0}, /* boot services data */
+	};
+	static const struct {
+		uint64_t pa;
+		enum mem_type type;
+	} wanted[] = {
+		{0x1000, MEM_FIRMWARE},	   {0x10000, MEM_RAM},	      {2 * MIB, MEM_RAM},
+		{63 * MIB, MEM_RAM},	   {64 * MIB, MEM_FIRMWARE},  {80 * MIB, MEM_RAM},
+		{184 * MIB, MEM_RESERVED}, {185 * MIB, MEM_RESERVED}, {186 * MIB, MEM_ACPI},
+		{187 * MIB, MEM_NVS},	   {188 * MIB, MEM_BAD},      {189 * MIB, MEM_RESERVED},
+		{190 * MIB, MEM_RESERVED}, {191 * MIB, MEM_FIRMWARE}, {192 * MIB - 1, MEM_FIRMWARE},
+	};
+	static struct memory_split s;
+	const struct mem_range none = {HPA(0), 0, MEM_RESERVED};
+	unsigned int n;
+
+	for (int efi_first = 0; efi_first < 2; efi_first++) {
+		start();
+		if (efi_first)
+			add_efi(efi, ARRAY_SIZE(efi));
+		add_ram(0, 192 * MIB); /* the lie: all of it */
+		if (!efi_first)
+			add_efi(efi, ARRAY_SIZE(efi));
+		CHECK(finish());
+		n = memmap_clean(info.ranges, info.n_ranges, BOOT_MAX_RANGES);
+		for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++)
+			CHECK_EQ(range_at(info.ranges, n, wanted[i].pa)->type, wanted[i].type);
+		CHECK_EQ(memmap_ram_top(info.ranges, n), 192 * MIB);
+		CHECK_EQ(memmap_ram_bytes(info.ranges, n), (192 - 7) * MIB);
+
+		/* the hypervisor's heap: the highest free place, and none other */
+		CHECK_EQ(memmap_place(info.ranges, n, &none, 1, PAGE_SIZE, PAGE_SIZE, MIB, 4 * GIB),
+			 184 * MIB - PAGE_SIZE);
+		CHECK_EQ(memmap_place(info.ranges, n, &none, 1, PAGE_SIZE, PAGE_SIZE, 64 * MIB,
+				      80 * MIB),
+			 0);
+		/* borrowed below 1 MiB, it may be theirs */
+		CHECK_EQ(memmap_place(info.ranges, n, &none, 1, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE,
+				      0x10000),
+			 0xf000);
+
+		CHECK(split_memory(info.ranges, n, &none, 1, 32 * MIB, &s));
+		CHECK(s.pool_bytes > 100 * MIB);
+		for (unsigned int i = 0; i < s.pools; i++)
+			for (uint64_t pa = s.pool[i].base.v;
+			     pa < s.pool[i].base.v + s.pool[i].bytes; pa += PAGE_SIZE)
+				CHECK_EQ(range_at(info.ranges, n, pa)->type, MEM_RAM);
+		CHECK_EQ(s.control_bytes + s.pool_bytes, (192 - 7) * MIB);
+		CHECK_EQ(range_at(s.map, s.ranges, 64 * MIB)->type, MEM_FIRMWARE);
+	}
+}
+
+TEST(nonsense_efi_map)
+{
+	static const uint32_t entries[] = {0, 8, 36, 44, 0xfffffff9};
+	struct efi_desc d = {4, 0, MIB, 0, UINT64_MAX, 0, 0};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(entries); i++) {
+		start();
+		add_map(24, 1);
+		add_efi(&d, 1);
+		memcpy(build + used - 8 - sizeof(d), &entries[i], 4);
+		CHECK(!finish());
+		CHECK(complains("entries of"));
+	}
+	start();
+	add_map(24, 1);
+	add_efi(&d, 1); /* pages beyond all memory: no wrap to something small */
+	CHECK(finish());
+	CHECK(info.ranges[1].bytes >= BIT64(52));
 }
 
 /* Every byte of a good block replaced, one at a time, by values that hurt: no access may leave it.

@@ -70,9 +70,10 @@ TEST(too_fragmented)
 
 static int rank(enum mem_type t)
 {
-	static const enum mem_type order[] = {MEM_RAM, MEM_ACPI, MEM_NVS, MEM_RESERVED, MEM_BAD};
+	static const enum mem_type order[] = {MEM_RAM, MEM_FIRMWARE, MEM_ACPI,
+					      MEM_NVS, MEM_RESERVED, MEM_BAD};
 
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		if (order[i] == t)
 			return i + 1;
 	}
@@ -100,7 +101,7 @@ TEST(random_maps_against_a_model)
 		for (unsigned int i = 0; i < n; i++)
 			m[i] = given[i] = (struct mem_range){{(uint64_t)rand() % 60},
 							     (uint64_t)rand() % 20,
-							     (enum mem_type)(1 + rand() % 5)};
+							     (enum mem_type)(1 + rand() % 6)};
 		cleaned = memmap_clean(m, n, BOOT_MAX_RANGES);
 		for (uint64_t pa = 0; pa < 90; pa++)
 			CHECK_EQ(rank_at(m, cleaned, pa), rank_at(given, n, pa));

@@ -73,10 +73,10 @@ static void machine_init(struct machine *m, unsigned int frames, enum fault faul
 	debt_init(&m->forged, NULL, 0); /* never owed anything */
 	for (unsigned int i = 0; i < CPUS; i++)
 		m->cpu[i].state = QUIET;
-	CHECK_EQ(owner_assign(&m->t, HPA(2 * FRAME_SIZE), (frames - 2) * FRAME_SIZE, OWNER_WAITING),
-		 0);
 	CHECK_EQ(owner_assign(&m->t, HPA(FRAME_SIZE), FRAME_SIZE, OWNER_CONTROL), 0);
 	CHECK_EQ(owner_assign(&m->t, HPA(0x1000), 1, OWNER_HYPERVISOR), 0);
+	CHECK_EQ(owner_assign(&m->t, HPA(2 * FRAME_SIZE), (frames - 2) * FRAME_SIZE, OWNER_WAITING),
+		 0);
 	m->fact[0].kind = OWNER_HYPERVISOR;
 	m->fact[1].kind = OWNER_CONTROL;
 	for (unsigned int i = 2; i < frames; i++)
@@ -100,8 +100,8 @@ static void machine_check(const struct machine *m)
 			CHECK_EQ(f->vm, is->vm);
 		else
 			CHECK_EQ(f->vm, OWNER_NO_VM);
-		if (is->kind == OWNER_VM || is->kind == OWNER_CONTROL)
-			CHECK_EQ(f->mapped, mapped);
+		if (is->kind == OWNER_VM)
+			CHECK_EQ(f->mapped, mapped * (FRAME_SIZE / PAGE_SIZE));
 		CHECK_EQ(f->shared, is->shared);
 	}
 	for (unsigned int k = 0; k < OWNER_KINDS; k++)
@@ -192,29 +192,6 @@ static void cpu_step(struct machine *m, unsigned int cpu, bool sleep)
 
 /* ---- the hypervisor's side: calls, each predicted */
 
-struct taker {
-	struct machine *m;
-	enum owner_kind kind;
-	unsigned int vm;
-	uint64_t got, runs;
-};
-
-static void taken(void *ctx, struct frame_run run)
-{
-	struct taker *k = ctx;
-
-	k->runs++;
-	k->got += run.frames;
-	for (uint64_t i = 0; i < run.frames; i++) {
-		struct fact *f = &k->m->fact[run.base.v / FRAME_SIZE + i];
-
-		CHECK_EQ(f->kind, OWNER_FREE);
-		f->kind = k->kind;
-		f->vm = k->vm;
-		f->life++;
-	}
-}
-
 static unsigned int fact_count(const struct machine *m, enum owner_kind kind)
 {
 	unsigned int n = 0;
@@ -226,7 +203,7 @@ static unsigned int fact_count(const struct machine *m, enum owner_kind kind)
 
 static void do_alloc(struct machine *m, enum owner_kind kind, unsigned int vm, unsigned int count)
 {
-	struct taker k = {m, kind, vm, 0, 0};
+	static hpa_t frames[MAX_FRAMES];
 	unsigned int free = fact_count(m, OWNER_FREE);
 	unsigned int later = fact_count(m, OWNER_WAITING) + fact_count(m, OWNER_SCRUBBING);
 	int want = 0;
@@ -235,8 +212,15 @@ static void do_alloc(struct machine *m, enum owner_kind kind, unsigned int vm, u
 		want = -HV_ERR_INVAL;
 	else if (count > free)
 		want = count <= free + later ? -HV_ERR_AGAIN : -HV_ERR_NOMEM;
-	CHECK_EQ(owner_alloc(&m->t, kind, (uint16_t)vm, count, taken, &k), want);
-	CHECK_EQ(k.got, want ? 0 : count);
+	CHECK_EQ(owner_alloc(&m->t, kind, (uint16_t)vm, count, frames), want);
+	for (unsigned int i = 0; !want && i < count; i++) {
+		struct fact *f = &m->fact[frames[i].v / FRAME_SIZE];
+
+		CHECK_EQ(f->kind, OWNER_FREE);
+		f->kind = kind;
+		f->vm = vm;
+		f->life++;
+	}
 }
 
 enum call { MAP, UNMAP, SHARE, UNSHARE, RECLAIM, CALLS };
@@ -253,7 +237,7 @@ static int predict(const struct machine *m, enum call call, unsigned int vm, uns
 
 		for (unsigned int v = 0; v < VMS; v++)
 			mapped += f->mapped[v];
-		if (call <= UNMAP && !mine && f->kind != OWNER_CONTROL)
+		if (call <= UNMAP && !mine)
 			return -HV_ERR_OWNER;
 		if (call == UNMAP && !mapped)
 			return -HV_ERR_STATE;
@@ -272,30 +256,30 @@ static int predict(const struct machine *m, enum call call, unsigned int vm, uns
 static void do_call(struct machine *m, enum call call, unsigned int vm, unsigned int first,
 		    unsigned int count)
 {
-	struct frame_run run = {HPA(first * FRAME_SIZE), count};
+	hpa_t frame = HPA(first * FRAME_SIZE);
+	uint64_t bytes = count * FRAME_SIZE;
+
+	if (call > UNMAP)
+		count = 1;
+
 	int want = predict(m, call, vm, first, count), got = 0;
 	uint64_t epoch = 0, bitmap[1];
 
-	/* A VM that never mapped a lent frame does not unmap it: that is the caller's bookkeeping.
-	 */
-	for (unsigned int i = first; call == UNMAP && !want && i < first + count; i++)
-		if (!m->fact[i].mapped[vm])
-			return;
 	switch (call) {
 	case MAP:
-		got = owner_map(&m->t, (uint16_t)vm, run);
+		got = owner_map_pages(&m->t, (uint16_t)vm, frame, bytes);
 		break;
 	case UNMAP:
-		got = owner_unmap(&m->t, (uint16_t)vm, run);
+		got = owner_unmap_pages(&m->t, (uint16_t)vm, frame, bytes);
 		break;
 	case SHARE:
-		got = owner_share(&m->t, (uint16_t)vm, run);
+		got = owner_share(&m->t, (uint16_t)vm, frame, true);
 		break;
 	case UNSHARE:
-		got = owner_unshare(&m->t, (uint16_t)vm, run);
+		got = owner_share(&m->t, (uint16_t)vm, frame, false);
 		break;
 	default:
-		got = owner_reclaim(&m->t, &m->d, (uint16_t)vm, run, &epoch);
+		got = owner_reclaim(&m->t, &m->d, (uint16_t)vm, frame, &epoch);
 	}
 	CHECK_EQ(got, want);
 	for (unsigned int i = first; !want && i < first + count; i++) {
@@ -471,16 +455,6 @@ TEST(every_short_sequence)
 
 /* ---- facts that the model cannot state */
 
-static void count_runs(void *ctx, struct frame_run run)
-{
-	struct taker *k = ctx;
-
-	k->runs++;
-	k->got += run.frames;
-	if (k->runs == 1)
-		k->vm = (unsigned int)(run.base.v / FRAME_SIZE);
-}
-
 static void scrub_all(struct machine *m)
 {
 	hpa_t at;
@@ -490,41 +464,36 @@ static void scrub_all(struct machine *m)
 		CHECK_EQ(owner_scrub_done(&m->t, at), 0);
 }
 
-TEST(large_grants_are_whole_gibibytes)
+TEST(grants_leave_gibibytes_whole)
 {
 	static struct machine m;
-	struct taker k = {0};
+	static hpa_t at[MAX_FRAMES];
 
 	machine_init(&m, MAX_FRAMES, FAULT_NONE);
 	scrub_all(&m);
-	CHECK_EQ(owner_alloc(&m.t, OWNER_VM, 1, 3, count_runs, &k), 0);
-	CHECK_EQ(k.vm, 2); /* from the GiB that was never whole */
-	CHECK_EQ(k.runs, 1);
-	k = (struct taker){0};
-	CHECK_EQ(owner_alloc(&m.t, OWNER_VM, 2, 512, count_runs, &k), 0);
-	CHECK_EQ(k.vm, 512);
-	CHECK_EQ(k.runs, 1);
-	hpa_t at = HPA(0);
-
-	CHECK(owner_next(&m.t, 2, &at));
-	CHECK_EQ(at.v, GIB);
-	at.v += 512 * FRAME_SIZE;
-	CHECK(!owner_next(&m.t, 2, &at));
+	CHECK_EQ(owner_alloc(&m.t, OWNER_VM, 1, 3, at), 0);
+	CHECK_EQ(at[0].v, 2 * FRAME_SIZE); /* from the GiB that was never whole */
+	CHECK_EQ(owner_alloc(&m.t, OWNER_VM, 1, 507, at), 0);
+	CHECK_EQ(owner_alloc(&m.t, OWNER_ARENA, 1, 1, at), 0);
+	CHECK_EQ(at[0].v, 1024 * FRAME_SIZE); /* the stump at the end of RAM */
+	CHECK_EQ(owner_alloc(&m.t, OWNER_ARENA, 1, 3, at), 0);
+	CHECK_EQ(m.t.group[1].frees, 511);
 }
 
-TEST(small_grants_leave_gibibytes_whole)
+TEST(a_gibibyte_granted_piece_by_piece_is_in_order)
 {
 	static struct machine m;
-	struct taker k = {0};
+	hpa_t at[16], next = HPA(0);
 
 	machine_init(&m, MAX_FRAMES, FAULT_NONE);
 	scrub_all(&m);
-	CHECK_EQ(owner_alloc(&m.t, OWNER_VM, 1, 510, count_runs, &k), 0);
-	k = (struct taker){0};
-	CHECK_EQ(owner_alloc(&m.t, OWNER_ARENA, 1, 1, count_runs, &k), 0);
-	CHECK_EQ(k.vm, 1024); /* the stump at the end of RAM */
-	CHECK_EQ(owner_alloc(&m.t, OWNER_ARENA, 1, 3, count_runs, &k), 0);
-	CHECK_EQ(m.t.group[1].frees, 511);
+	CHECK_EQ(owner_assign(&m.t, HPA(0), 1, OWNER_CONTROL), -HV_ERR_STATE);
+	for (unsigned int n = 0; n < 510 + 3 + 512; n += 1)
+		CHECK_EQ(owner_alloc(&m.t, OWNER_VM, n < 513 ? 1 : 2, 1, at), 0);
+	for (unsigned int n = 0; n < 512; n++, next.v += FRAME_SIZE) {
+		CHECK(owner_next(&m.t, 2, &next));
+		CHECK_EQ(next.v, GIB + n * FRAME_SIZE);
+	}
 }
 
 TEST(boot_time_claims)
@@ -533,21 +502,26 @@ TEST(boot_time_claims)
 	struct owner_table *t = &m.t;
 
 	owner_init(t, m.table, 16 * FRAME_SIZE);
-	/* the pool takes whole frames only */
-	CHECK_EQ(owner_assign(t, HPA(FRAME_SIZE + 0x1000), 10 * FRAME_SIZE, OWNER_WAITING), 0);
-	CHECK_EQ(t->count[OWNER_WAITING], 9);
-	CHECK_EQ(owner_of(t, HPA(FRAME_SIZE))->kind, OWNER_NONE);
+	CHECK_EQ(owner_assign(t, HPA(2 * FRAME_SIZE), 1, OWNER_HYPERVISOR), 0);
 	/* one byte of another owner makes a frame the hypervisor's */
 	CHECK_EQ(owner_assign(t, HPA(3 * FRAME_SIZE - 1), 2, OWNER_CONTROL), 0);
 	CHECK_EQ(owner_of(t, HPA(2 * FRAME_SIZE))->kind, OWNER_HYPERVISOR);
-	CHECK_EQ(owner_of(t, HPA(3 * FRAME_SIZE))->kind, OWNER_HYPERVISOR);
+	CHECK_EQ(owner_of(t, HPA(3 * FRAME_SIZE))->kind, OWNER_CONTROL);
 	CHECK_EQ(owner_assign(t, HPA(0), FRAME_SIZE + 1, OWNER_CONTROL), 0);
 	CHECK_EQ(owner_assign(t, HPA(0), 1, OWNER_HYPERVISOR), 0);
+	CHECK_EQ(owner_assign(t, HPA(0), 1, OWNER_CONTROL), 0);
 	CHECK_EQ(owner_of(t, HPA(0))->kind, OWNER_HYPERVISOR);
 	CHECK_EQ(owner_of(t, HPA(FRAME_SIZE))->kind, OWNER_CONTROL);
+	CHECK_EQ(owner_assign(t, HPA(5 * FRAME_SIZE + 5), 0, OWNER_CONTROL), 0);
+	CHECK_EQ(owner_of(t, HPA(5 * FRAME_SIZE))->kind, OWNER_NONE);
 	CHECK_EQ(owner_assign(t, HPA(0), 17 * FRAME_SIZE, OWNER_CONTROL), -HV_ERR_INVAL);
 	CHECK_EQ(owner_assign(t, HPA(0), 1, OWNER_VM), -HV_ERR_INVAL);
 	CHECK_EQ(owner_assign(t, HPA(0), UINT64_MAX, OWNER_CONTROL), -HV_ERR_INVAL);
+	/* the pool takes whole frames only, and none that has an owner */
+	CHECK_EQ(owner_assign(t, HPA(FRAME_SIZE + 0x1000), 10 * FRAME_SIZE, OWNER_WAITING), 0);
+	CHECK_EQ(t->count[OWNER_WAITING], 7);
+	CHECK_EQ(owner_of(t, HPA(11 * FRAME_SIZE))->kind, OWNER_NONE);
+	CHECK_EQ(owner_assign(t, HPA(0), 1, OWNER_CONTROL), -HV_ERR_STATE);
 	debt_init(&m.d, m.paid, CPUS);
 	scrub_all(&m);
 	CHECK_EQ(owner_free(t), 7);
@@ -555,19 +529,20 @@ TEST(boot_time_claims)
 	CHECK(owner_of(t, HPA(16 * FRAME_SIZE)) == NULL);
 }
 
-TEST(runs_that_are_none)
+TEST(arguments_that_make_no_sense)
 {
 	static struct machine m;
-	struct frame_run odd = {HPA(2 * FRAME_SIZE + 0x1000), 1},
-			 wraps = {HPA(FRAME_SIZE), UINT64_MAX};
+	hpa_t odd = HPA(2 * FRAME_SIZE + 0x800), at;
 	uint64_t epoch;
 
 	machine_init(&m, 12, FAULT_NONE);
-	CHECK_EQ(owner_map(&m.t, 1, odd), -HV_ERR_INVAL);
-	CHECK_EQ(owner_map(&m.t, 1, wraps), -HV_ERR_INVAL);
-	CHECK_EQ(owner_map(&m.t, OWNER_NO_VM, (struct frame_run){HPA(FRAME_SIZE), 1}),
+	CHECK_EQ(owner_map_pages(&m.t, 1, odd, PAGE_SIZE), -HV_ERR_INVAL);
+	CHECK_EQ(owner_map_pages(&m.t, 1, HPA(FRAME_SIZE), UINT64_MAX & ~(PAGE_SIZE - 1)),
 		 -HV_ERR_INVAL);
-	CHECK_EQ(owner_reclaim(&m.t, &m.d, OWNER_NO_VM, (struct frame_run){HPA(0), 1}, &epoch),
-		 -HV_ERR_INVAL);
-	CHECK_EQ(owner_alloc(&m.t, OWNER_VM, OWNER_NO_VM, 1, count_runs, NULL), -HV_ERR_INVAL);
+	CHECK_EQ(owner_map_pages(&m.t, OWNER_NO_VM, HPA(FRAME_SIZE), PAGE_SIZE), -HV_ERR_INVAL);
+	CHECK_EQ(owner_share(&m.t, 1, odd, true), -HV_ERR_INVAL);
+	CHECK_EQ(owner_share(&m.t, 1, HPA(12 * FRAME_SIZE), true), -HV_ERR_INVAL);
+	CHECK_EQ(owner_reclaim(&m.t, &m.d, OWNER_NO_VM, HPA(0), &epoch), -HV_ERR_INVAL);
+	CHECK_EQ(owner_alloc(&m.t, OWNER_VM, OWNER_NO_VM, 1, &at), -HV_ERR_INVAL);
+	CHECK_EQ(owner_scrub_done(&m.t, odd), -HV_ERR_STATE);
 }

@@ -92,14 +92,17 @@ TEST(every_page_has_one_owner)
 	}
 }
 
-TEST(too_many_pool_ranges_are_refused)
+TEST(too_many_pieces_stay_with_the_control_domain)
 {
 	static struct mem_range map[BOOT_MAX_RANGES];
 
 	for (unsigned int i = 0; i < SPLIT_MAX_POOL + 2; i++)
 		map[i] = range(GIB + i * 8 * MIB, GIB + i * 8 * MIB + 4 * MIB, MEM_RAM);
-	CHECK(!split_memory(map, SPLIT_MAX_POOL + 2, NULL, 0, 0, &s));
+	CHECK(split_memory(map, SPLIT_MAX_POOL + 2, NULL, 0, 0, &s));
+	CHECK_EQ(s.pools, SPLIT_MAX_POOL);
+	CHECK_EQ(s.control_bytes, 8 * MIB);
 	CHECK(split_memory(map, SPLIT_MAX_POOL, NULL, 0, 0, &s));
+	CHECK_EQ(s.control_bytes, 0);
 }
 
 TEST(the_first_16_mib_are_never_pool)

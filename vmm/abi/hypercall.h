@@ -8,8 +8,8 @@
  * of hypervisor memory that the control domain may read and write, found by HV_CALL_CPU_PAGE. The
  * caller keeps preemption off from filling that page to reading its answer.
  *
- * HV_CALL_LIST generates numbers, dispatch table, argument counts, names in traces and the
- * reference table. Numbers are never reused. The version follows semantic versioning: the major
+ * HV_CALL_LIST generates numbers, handlers, dispatch table, names in traces and the reference
+ * table. Numbers are never reused. The version follows semantic versioning: the major
  * number changes when an old driver would misbehave; vmm/abi/CHANGELOG.md tells what changed.
  *
  * Detection: CPUID 40000000h gives HV_SIGNATURE_* in EBX, ECX, EDX although the hypervisor bit is
@@ -28,41 +28,47 @@
 #define HV_SIGNATURE_ECX   0x436f7265u /* "eroC" */
 #define HV_SIGNATURE_EDX   0x6d446c74u /* "tlDm" */
 
-/* X(number, NAME, arguments, "arguments -> result [; RDX]") */
+/* X(number, NAME, name, "arguments -> result [; RDX]") */
 #define HV_CALL_LIST(X)                                                                            \
-	X(0, VERSION, 0, "-> HV_ABI_VERSION")                                                      \
-	X(1, CPU_PAGE, 0, "-> physical address of this CPU's call page")                           \
-	X(2, INFO, 0, "-> 0; page: struct hv_info")                                                \
-	X(3, LOG_READ, 2, "which, position -> bytes in page; RDX: next position")                  \
-	X(4, CPU_STATS, 1, "cpu -> 0; page: struct hv_cpu_stats")                                  \
-	X(5, SELFTEST, 1, "enum hv_selftest -> does not return, or an error")                      \
-	X(6, PAY, 0, "-> 0: this CPU's owed invalidations are done")                               \
-	X(7, OWING, 1, "epoch -> CPUs that still owe; page: bitmap, bit = APIC id order index")    \
-	X(8, VM_CREATE, 0, "page: struct hv_vm_create -> VM handle")                               \
-	X(9, VM_DESTROY, 1, "vm -> epoch")                                                         \
-	X(10, VM_FUND, 2, "vm, frames -> 0: more metadata memory for this VM")                     \
-	X(11, VM_MAP, 5, "vm, gpa, hpa, bytes, HV_MAP_* -> 0; RDX on NOMEM: frames to fund")       \
-	X(12, VM_UNMAP, 3, "vm, gpa, bytes -> epoch")                                              \
-	X(13, POOL_ALLOC, 2, "vm, frames wanted -> frames given; page: their addresses")           \
-	X(14, POOL_FREE, 3, "vm, address, frames -> epoch")                                        \
-	X(15, VCPU_CREATE, 3, "vm, index, apic id -> address of hv_vcpu_page; RDX as for VM_MAP")  \
-	X(16, VCPU_RUN, 2, "vm, index -> enum hv_exit")                                            \
-	X(17, VCPU_GET, 3, "vm, index, HV_GROUP_* -> 0: groups copied to the vCPU page")           \
-	X(18, VCPU_SET, 3, "vm, index, HV_GROUP_* -> 0: groups taken from the vCPU page")          \
-	X(19, VCPU_CPUID, 3, "vm, index, entries -> 0; page: struct hv_cpuid[]")                   \
-	X(20, VCPU_MSR, 4, "vm, index, msr, HV_MSR_*; page: value to write -> 0; RDX: value read") \
-	X(21, VM_MSI, 3, "vm, address, data -> vCPUs reached; RDX: bitmap to kick")                \
-	X(22, VCPU_NMI, 2, "vm, index -> 0; RDX: bitmap to kick")                                  \
-	X(23, VM_EOI_EXITS, 1, "vm -> 0; page: 256-bit bitmap of vectors whose EOI exits")         \
-	X(24, VCPU_BLOCK, 2, "vm, index -> 0, or AGAIN when an event is pending")                  \
-	X(25, VCPU_STATS, 2, "vm, index -> 0; page: struct hv_vcpu_stats")                         \
-	X(26, VM_INFO, 1, "slot -> 0; page: struct hv_vm_info")                                    \
-	X(27, TSC_KHZ, 1, "frequency measured by the control domain, kHz -> frequency in use")     \
-	X(28, VCPU_APIC, 4, "vm, index, offset, HV_MSR_*; page: value -> 0; RDX: value, kick")     \
-	X(29, CPU_DEAD, 1, "cpu that Linux took offline -> 0: owes nothing until its INIT")
+	X(0, VERSION, version, "-> HV_ABI_VERSION")                                                \
+	X(1, CPU_PAGE, cpu_page, "-> physical address of this CPU's call page")                    \
+	X(2, INFO, info, "-> 0; page: struct hv_info")                                             \
+	X(3, LOG_READ, log_read, "which, position -> bytes in page; RDX: next position")           \
+	X(4, CPU_STATS, cpu_stats, "cpu -> 0; page: struct hv_cpu_stats")                          \
+	X(5, SELFTEST, selftest, "enum hv_selftest -> does not return, or an error")               \
+	X(6, PAY, pay, "-> 0: this CPU's owed invalidations are done")                             \
+	X(7, OWING, owing,                                                                         \
+	  "epoch -> CPUs that still owe; page: bitmap, bit = APIC id order index")                 \
+	X(8, VM_CREATE, vm_create, "page: struct hv_vm_create -> VM handle")                       \
+	X(9, VM_DESTROY, vm_destroy, "vm -> epoch")                                                \
+	X(10, VM_FUND, vm_fund, "vm, frames -> 0: more metadata memory for this VM")               \
+	X(11, VM_MAP, vm_map, "vm, gpa, hpa, bytes, HV_MAP_* -> 0; RDX on NOMEM: frames to fund")  \
+	X(12, VM_UNMAP, vm_unmap, "vm, gpa, bytes -> epoch")                                       \
+	X(13, POOL_ALLOC, pool_alloc, "vm, frames wanted -> frames given; page: their addresses")  \
+	X(14, POOL_FREE, pool_free, "vm, address, frames -> epoch")                                \
+	X(15, VCPU_CREATE, vcpu_create,                                                            \
+	  "vm, index, apic id -> address of hv_vcpu_page; RDX as for VM_MAP")                      \
+	X(16, VCPU_RUN, vcpu_run, "vm, index -> enum hv_exit")                                     \
+	X(17, VCPU_GET, vcpu_get, "vm, index, HV_GROUP_* -> 0: groups copied to the vCPU page")    \
+	X(18, VCPU_SET, vcpu_set, "vm, index, HV_GROUP_* -> 0: groups taken from the vCPU page")   \
+	X(19, VCPU_CPUID, vcpu_cpuid, "vm, index, entries -> 0; page: struct hv_cpuid[]")          \
+	X(20, VCPU_MSR, vcpu_msr,                                                                  \
+	  "vm, index, msr, HV_MSR_*; page: value to write -> 0; RDX: value read")                  \
+	X(21, VM_MSI, vm_msi, "vm, address, data -> vCPUs reached; RDX: bitmap to kick")           \
+	X(22, VCPU_NMI, vcpu_nmi, "vm, index -> 0; RDX: bitmap to kick")                           \
+	X(23, VM_EOI_EXITS, vm_eoi_exits,                                                          \
+	  "vm -> 0; page: 256-bit bitmap of vectors whose EOI exits")                              \
+	X(24, VCPU_BLOCK, vcpu_block, "vm, index -> 0, or AGAIN when an event is pending")         \
+	X(25, VCPU_STATS, vcpu_stats, "vm, index -> 0; page: struct hv_vcpu_stats")                \
+	X(26, VM_INFO, vm_info, "slot -> 0; page: struct hv_vm_info")                              \
+	X(27, TSC_KHZ, tsc_khz,                                                                    \
+	  "frequency measured by the control domain, kHz -> frequency in use")                     \
+	X(28, VCPU_APIC, vcpu_apic,                                                                \
+	  "vm, index, offset, HV_MSR_*; page: value -> 0; RDX: value, kick")                       \
+	X(29, CPU_DEAD, cpu_dead, "cpu that Linux took offline -> 0: owes nothing until its INIT")
 
 enum hv_call {
-#define X(number, name, args, text) HV_CALL_##name = number,
+#define X(number, NAME, name, text) HV_CALL_##NAME = number,
 	HV_CALL_LIST(X)
 #undef X
 };
