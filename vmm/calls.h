@@ -9,9 +9,11 @@
 
 struct call {
 	struct cpu *cpu;
-	uint64_t args[HYPERCALL_ARGS];
-	void *page;	  /* the calling CPU's call page: read once, it may change under us */
-	uint64_t *second; /* RDX */
+	const uint64_t *args; /* HYPERCALL_ARGS of them */
+	void *page;	      /* the calling CPU's call page: read once, it may change under us */
+	struct vm *vm;	      /* of calls that are about one, */
+	struct vcpu *vcpu;    /* or about one of its vCPUs; see vcpu_calls.c */
+	uint64_t *second;     /* RDX */
 };
 
 typedef int64_t call_fn(struct call *c);
@@ -21,3 +23,6 @@ HV_CALL_LIST(X)
 #undef X
 
 call_fn call_selftest __attribute__((weak)); /* in test builds only */
+
+/** Run @fn, the handler of call @number, with the VM or vCPU that the call is about. */
+int64_t call_on_subject(struct call *c, uint64_t number, call_fn *fn);

@@ -155,6 +155,9 @@ int64_t call_tsc_khz(struct call *c)
 	/* 1 MHz to 100 GHz: anything else is a mistake in the caller's units. */
 	if (c->args[0] < 1000 || c->args[0] > UINT64_C(100000000))
 		return -HV_ERR_INVAL;
+	/* Guests have been told: their CPUID and the clock of their APIC timers. */
+	if (c->args[0] != platform.tsc_khz && vm_count())
+		return -HV_ERR_BUSY;
 	platform.tsc_khz = c->args[0];
 	return (int64_t)platform.tsc_khz;
 }
@@ -171,15 +174,14 @@ static const struct {
 int64_t hypercall_dispatch(struct cpu *cpu, uint64_t number, const uint64_t args[HYPERCALL_ARGS],
 			   uint64_t *second)
 {
-	struct call c = {.cpu = cpu, .page = virt_call_page(cpu), .second = second};
+	struct call c = {.cpu = cpu, .args = args, .page = virt_call_page(cpu), .second = second};
 	int64_t result;
 
 	if (number >= ARRAY_SIZE(calls) || !calls[number].fn) {
 		log_limited(&limit, LOG_INFO, "unknown hypercall %lu", number);
 		return -HV_ERR_NOCALL;
 	}
-	memcpy(c.args, args, sizeof(c.args));
-	result = calls[number].fn(&c);
+	result = call_on_subject(&c, number, calls[number].fn);
 	if (result < 0 && result != -HV_ERR_AGAIN)
 		log_limited(&limit, LOG_DBG, "hypercall %s(%#lx, %#lx, %#lx) refused: error %ld",
 			    calls[number].name, args[0], args[1], args[2], -result);

@@ -2,8 +2,10 @@
 /*
  * Hypercalls about vCPUs, guest memory and guest interrupts.
  *
- * A call about a vCPU claims it (its `running` word) for as long as it looks at registers; one that
- * only posts events needs no claim. VCPU_RUN keeps claim and hold until the stay in the guest ends.
+ * A table says what each call is about, so that VMs are held and locked, and vCPUs found and
+ * claimed, in one place. A call that looks at a vCPU's registers claims it (its `running` word);
+ * one that only posts events needs no claim. VCPU_RUN keeps claim and hold until the stay in the
+ * guest ends.
  */
 #define LOG_TAG "vm"
 #include <string.h>
@@ -18,244 +20,180 @@
 #define APIC_REGISTERS_END 0x400
 #define MAP_FLAGS	   (HV_MAP_READ | HV_MAP_WRITE | HV_MAP_EXEC | HV_MAP_LENT | HV_MAP_DIRTY)
 
-/* The vCPU at (handle, index) with its VM held; NULL if there is none. */
-static struct vcpu *find(const struct call *c, struct vm **vm)
-{
-	struct vcpu *vcpu;
+enum subject { NONE, VM, LOCKED_VM, VCPU, STOPPED_VCPU };
 
-	*vm = vm_hold(c->args[0]);
-	if (!*vm)
-		return NULL;
-	vcpu = c->args[1] < HV_MAX_VCPUS
-		       ? __atomic_load_n(&(*vm)->vcpu[c->args[1]], __ATOMIC_ACQUIRE)
-		       : NULL;
-	if (!vcpu)
-		vm_release(*vm);
-	return vcpu;
-}
+static const uint8_t subjects[] = {
+	[HV_CALL_VM_MAP] = LOCKED_VM,
+	[HV_CALL_VM_UNMAP] = LOCKED_VM,
+	[HV_CALL_VM_MSI] = VM,
+	[HV_CALL_VM_EOI_EXITS] = LOCKED_VM,
+	[HV_CALL_VCPU_CREATE] = LOCKED_VM,
+	[HV_CALL_VCPU_RUN] = VCPU,
+	[HV_CALL_VCPU_GET] = STOPPED_VCPU,
+	[HV_CALL_VCPU_SET] = STOPPED_VCPU,
+	[HV_CALL_VCPU_CPUID] = STOPPED_VCPU,
+	[HV_CALL_VCPU_MSR] = STOPPED_VCPU,
+	[HV_CALL_VCPU_APIC] = STOPPED_VCPU,
+	[HV_CALL_VCPU_NMI] = VCPU,
+	[HV_CALL_VCPU_BLOCK] = STOPPED_VCPU,
+	[HV_CALL_VCPU_STATS] = VCPU,
+};
 
-/* Claim the stopped vCPU and make its VMCS current. -HV_ERR_BUSY while it runs or is looked at. */
-static int visit(const struct call *c, struct vm **vm, struct vcpu **vcpu)
+/* With the VM held: lock it, or make the vCPU's VMCS current, and let @fn work. */
+static int64_t call_held(struct call *c, enum subject subject, call_fn *fn)
 {
-	*vcpu = find(c, vm);
-	if (!*vcpu)
+	int64_t result;
+
+	if (subject >= VCPU && c->args[1] < HV_MAX_VCPUS)
+		c->vcpu = __atomic_load_n(&c->vm->vcpu[c->args[1]], __ATOMIC_ACQUIRE);
+	if (subject >= VCPU && !c->vcpu)
 		return -HV_ERR_NOENT;
-	if (!virt_vcpu_claim(*vcpu)) {
-		vm_release(*vm);
-		return -HV_ERR_BUSY;
+	if (subject == LOCKED_VM) {
+		lock(&c->vm->lock);
+		result = fn(c);
+		unlock(&c->vm->lock);
+	} else if (subject == STOPPED_VCPU) {
+		if (!virt_vcpu_visit(c->vcpu))
+			return -HV_ERR_BUSY;
+		result = fn(c);
+		virt_vcpu_unvisit(c->vcpu);
+	} else {
+		result = fn(c);
 	}
-	virt_vcpu_visit(*vcpu);
-	return 0;
+	return result;
 }
 
-static void leave(struct vm *vm, struct vcpu *vcpu)
+int64_t call_on_subject(struct call *c, uint64_t number, call_fn *fn)
 {
-	virt_vcpu_unvisit(vcpu);
-	virt_vcpu_unclaim(vcpu);
-	vm_release(vm);
+	enum subject subject = number < ARRAY_SIZE(subjects) ? subjects[number] : NONE;
+	int64_t result;
+
+	if (subject == NONE)
+		return fn(c);
+	c->vm = vm_hold(c->args[0]);
+	if (!c->vm)
+		return -HV_ERR_NOENT;
+	result = call_held(c, subject, fn);
+	if (fn != call_vcpu_run || result)
+		vm_release(c->vm);
+	return result;
 }
 
 int64_t call_vcpu_create(struct call *c)
 {
-	struct vm *vm = vm_hold(c->args[0]);
 	uint64_t index = c->args[1], apic_id = c->args[2];
 	int64_t result;
 
-	if (!vm)
-		return -HV_ERR_NOENT;
-	lock(&vm->lock);
-	if (index >= vm->args.vcpus || index >= HV_MAX_VCPUS || apic_id >= UINT32_MAX)
-		result = -HV_ERR_INVAL;
-	else if (vm->vcpu[index])
-		result = -HV_ERR_EXIST;
-	else
-		result = virt_vcpu_create(vm, (uint32_t)index, (uint32_t)apic_id);
+	if (index >= c->vm->args.vcpus || index >= HV_MAX_VCPUS || apic_id >= UINT32_MAX)
+		return -HV_ERR_INVAL;
+	if (c->vm->vcpu[index])
+		return -HV_ERR_EXIST;
+	result = virt_vcpu_create(c->vm, (uint32_t)index, (uint32_t)apic_id);
 	/* Its pages must be one run: what is left of a frame in bits does not count. */
 	if (result == -HV_ERR_NOMEM)
 		*c->second = 1;
-	unlock(&vm->lock);
-	vm_release(vm);
 	return result;
 }
 
 int64_t call_vcpu_run(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu = find(c, &vm);
-
-	if (!vcpu)
-		return -HV_ERR_NOENT;
-	if (!virt_vcpu_claim(vcpu)) {
-		vm_release(vm);
+	if (!virt_vcpu_claim(c->vcpu))
 		return -HV_ERR_BUSY;
-	}
-	virt_vcpu_run(c->cpu, vcpu); /* answers when the stay ends */
+	virt_vcpu_run(c->cpu, c->vcpu); /* answers when the stay ends */
 	return 0;
 }
 
 int64_t call_vcpu_get(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu;
-	int err;
-
 	if (c->args[2] & ~(uint64_t)HV_GROUP_ALL)
 		return -HV_ERR_INVAL;
-	err = visit(c, &vm, &vcpu);
-	if (err)
-		return err;
-	virt_vcpu_get(vcpu, (uint32_t)c->args[2]);
-	leave(vm, vcpu);
+	virt_vcpu_get(c->vcpu, (uint32_t)c->args[2]);
 	return 0;
 }
 
 int64_t call_vcpu_set(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu;
-	int err;
-
 	if (c->args[2] & ~(uint64_t)HV_GROUP_ALL)
 		return -HV_ERR_INVAL;
-	err = visit(c, &vm, &vcpu);
-	if (err)
-		return err;
-	err = virt_vcpu_set(vcpu, (uint32_t)c->args[2]);
-	leave(vm, vcpu);
-	return err;
+	return virt_vcpu_set(c->vcpu, (uint32_t)c->args[2]);
 }
 
 int64_t call_vcpu_cpuid(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu;
-	int err;
-
 	if (!c->args[2] || c->args[2] > HV_MAX_CPUID)
 		return -HV_ERR_INVAL;
-	err = visit(c, &vm, &vcpu);
-	if (err)
-		return err;
-	err = virt_vcpu_cpuid(vcpu, c->page, (uint32_t)c->args[2]);
-	leave(vm, vcpu);
-	return err;
+	return virt_vcpu_cpuid(c->vcpu, c->page, (uint32_t)c->args[2]);
 }
 
 int64_t call_vcpu_msr(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu;
 	uint64_t value;
-	int err;
 
 	if (c->args[2] > UINT32_MAX || c->args[3] > HV_MSR_WRITE)
 		return -HV_ERR_INVAL;
-	err = visit(c, &vm, &vcpu);
-	if (err)
-		return err;
 	memcpy(&value, c->page, sizeof(value));
-	if (!virt_vcpu_msr(vcpu, (uint32_t)c->args[2], &value, c->args[3] == HV_MSR_WRITE))
-		err = -HV_ERR_INVAL;
-	else if (c->args[3] == HV_MSR_READ)
+	if (!virt_vcpu_msr(c->vcpu, (uint32_t)c->args[2], &value, c->args[3] == HV_MSR_WRITE))
+		return -HV_ERR_INVAL;
+	if (c->args[3] == HV_MSR_READ)
 		*c->second = value;
-	leave(vm, vcpu);
-	return err;
+	return 0;
 }
 
 int64_t call_vcpu_apic(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu;
 	uint64_t value;
 	int err;
 
 	if (c->args[2] >= APIC_REGISTERS_END || !is_aligned(c->args[2], 16) ||
 	    c->args[3] > HV_MSR_WRITE)
 		return -HV_ERR_INVAL;
-	err = visit(c, &vm, &vcpu);
-	if (err)
-		return err;
 	memcpy(&value, c->page, sizeof(value));
-	err = virt_vcpu_apic(vcpu, (uint32_t)c->args[2], &value, c->args[3] == HV_MSR_WRITE);
+	err = virt_vcpu_apic(c->vcpu, (uint32_t)c->args[2], &value, c->args[3] == HV_MSR_WRITE);
 	*c->second = value;
-	leave(vm, vcpu);
 	return err;
 }
 
 int64_t call_vcpu_nmi(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu = find(c, &vm);
-
-	if (!vcpu)
-		return -HV_ERR_NOENT;
-	virt_vcpu_nmi(vcpu);
+	virt_vcpu_nmi(c->vcpu);
 	*c->second = BIT64(c->args[1]);
-	vm_release(vm);
 	return 0;
 }
 
 int64_t call_vcpu_block(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu;
-	int err = visit(c, &vm, &vcpu);
-
-	if (err)
-		return err;
-	if (virt_vcpu_has_event(vcpu))
-		err = -HV_ERR_AGAIN;
-	leave(vm, vcpu);
-	return err;
+	return virt_vcpu_has_event(c->vcpu) ? -HV_ERR_AGAIN : 0;
 }
 
 int64_t call_vcpu_stats(struct call *c)
 {
-	struct vm *vm;
-	struct vcpu *vcpu = find(c, &vm);
-
-	if (!vcpu)
-		return -HV_ERR_NOENT;
-	memcpy(c->page, virt_vcpu_stats(vcpu), sizeof(struct hv_vcpu_stats));
-	vm_release(vm);
+	memcpy(c->page, virt_vcpu_stats(c->vcpu), sizeof(struct hv_vcpu_stats));
 	return 0;
 }
 
 int64_t call_vm_msi(struct call *c)
 {
-	struct vm *vm = vm_hold(c->args[0]);
 	struct vlapic_message m;
 	int64_t reached = 0;
 
-	if (!vm)
-		return -HV_ERR_NOENT;
-	if (c->args[2] > UINT32_MAX) {
-		vm_release(vm);
+	if (c->args[2] > UINT32_MAX)
 		return -HV_ERR_INVAL;
-	}
 	vlapic_decode_msi(c->args[1], (uint32_t)c->args[2], &m);
-	for (uint64_t to = vlapic_route(vm->lapic, HV_MAX_VCPUS, NULL, &m); to; to &= to - 1)
+	for (uint64_t to = vlapic_route(c->vm->lapic, HV_MAX_VCPUS, NULL, &m); to; to &= to - 1)
 		reached++;
-	*c->second = virt_vm_deliver(vm, &m);
-	vm_release(vm);
+	*c->second = virt_vm_deliver(c->vm, &m);
 	return reached;
 }
 
 int64_t call_vm_eoi_exits(struct call *c)
 {
-	struct vm *vm = vm_hold(c->args[0]);
 	uint64_t bitmap[4];
 
-	if (!vm)
-		return -HV_ERR_NOENT;
 	memcpy(bitmap, c->page, sizeof(bitmap));
-	lock(&vm->lock);
 	for (unsigned int i = 0; i < 4; i++)
-		__atomic_store_n(&vm->eoi_exits[i], bitmap[i], __ATOMIC_RELAXED);
-	__atomic_fetch_add(&vm->eoi_generation, 1,
+		__atomic_store_n(&c->vm->eoi_exits[i], bitmap[i], __ATOMIC_RELAXED);
+	__atomic_fetch_add(&c->vm->eoi_generation, 1,
 			   __ATOMIC_RELEASE); /* each vCPU takes it at its next entry */
-	unlock(&vm->lock);
-	vm_release(vm);
 	return 0;
 }
 
@@ -288,58 +226,43 @@ int64_t call_vm_map(struct call *c)
 {
 	uint64_t gpa = c->args[1], hpa = c->args[2], bytes = c->args[3], flags = c->args[4];
 	bool lent = flags & HV_MAP_LENT;
-	struct vm *vm;
 	uint64_t pages;
 	int err;
 
 	if (!range_ok(gpa, bytes) || !range_ok(hpa, bytes) || (flags & ~(uint64_t)MAP_FLAGS) ||
 	    !(flags & HV_MAP_READ))
 		return -HV_ERR_INVAL;
-	vm = vm_hold(c->args[0]);
-	if (!vm)
-		return -HV_ERR_NOENT;
-	lock(&vm->lock);
 	if (lent) {
 		err = check_lent(hpa, bytes);
 	} else {
 		lock(&pool_lock);
-		err = owner_map_pages(&pool, vm->slot, HPA(hpa), bytes);
+		err = owner_map_pages(&pool, c->vm->slot, HPA(hpa), bytes);
 		unlock(&pool_lock);
 	}
-	if (!err) {
-		err = virt_vm_map(vm, GPA(gpa), HPA(hpa), bytes, (uint32_t)flags, &pages);
-		if (err && !lent) {
-			lock(&pool_lock);
-			if (owner_unmap_pages(&pool, vm->slot, HPA(hpa), bytes) < 0)
-				err = -HV_ERR_STATE;
-			unlock(&pool_lock);
-		}
-		if (err == -HV_ERR_NOMEM)
-			*c->second = max_u64(vm_frames_short(vm, pages), 1);
+	if (err)
+		return err;
+	err = virt_vm_map(c->vm, GPA(gpa), HPA(hpa), bytes, (uint32_t)flags, &pages);
+	if (err && !lent) {
+		lock(&pool_lock);
+		if (owner_unmap_pages(&pool, c->vm->slot, HPA(hpa), bytes) < 0)
+			err = -HV_ERR_STATE;
+		unlock(&pool_lock);
 	}
-	unlock(&vm->lock);
-	vm_release(vm);
+	if (err == -HV_ERR_NOMEM)
+		*c->second = max_u64(vm_frames_short(c->vm, pages), 1);
 	return err;
 }
 
 int64_t call_vm_unmap(struct call *c)
 {
-	uint64_t gpa = c->args[1], bytes = c->args[2];
-	struct vm *vm;
 	int64_t result;
 
-	if (!range_ok(gpa, bytes))
+	if (!range_ok(c->args[1], c->args[2]))
 		return -HV_ERR_INVAL;
-	vm = vm_hold(c->args[0]);
-	if (!vm)
-		return -HV_ERR_NOENT;
-	lock(&vm->lock);
 	lock(&pool_lock);
-	result = virt_vm_unmap(vm, GPA(gpa), bytes);
+	result = virt_vm_unmap(c->vm, GPA(c->args[1]), c->args[2]);
 	unlock(&pool_lock);
 	if (result == -HV_ERR_NOMEM)
 		*c->second = 1;
-	unlock(&vm->lock);
-	vm_release(vm);
 	return result;
 }

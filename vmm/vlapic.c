@@ -17,16 +17,6 @@
 
 enum access { READ_X = 1, WRITE_X = 2, READ_X2 = 4, WRITE_X2 = 8, READ = 5, WRITE = 10, BOTH = 15 };
 
-#define LVT(bits)                                                                                  \
-	{                                                                                          \
-		BOTH, LVT_MASKED | (bits)                                                          \
-	}
-#define BIT_ROWS                                                                                   \
-	{READ, 0}, {READ, 0}, {READ, 0}, {READ, 0}, {READ, 0}, {READ, 0}, {READ, 0},               \
-	{                                                                                          \
-		READ, 0                                                                            \
-	}
-
 /* Writable bits: SDM 3A "Local APIC Registers", "x2APIC Register Address Space". */
 static const struct {
 	uint8_t access;
@@ -40,18 +30,16 @@ static const struct {
 	[VLAPIC_LDR / 16] = {READ | WRITE_X, 0xff000000},
 	[VLAPIC_DFR / 16] = {READ_X | WRITE_X, 0xf0000000},
 	[VLAPIC_SVR / 16] = {BOTH, SVR_ENABLE | SVR_FOCUS | 0xff},
-	[VLAPIC_ISR / 16] = BIT_ROWS,
-	[VLAPIC_TMR / 16] = BIT_ROWS,
-	[VLAPIC_IRR / 16] = BIT_ROWS,
+	[VLAPIC_ISR / 16 ... VLAPIC_IRR / 16 + 7] = {READ, 0}, /* and TMR */
 	[VLAPIC_ESR / 16] = {BOTH, 0},
 	[VLAPIC_ICR / 16] = {BOTH, 0xccfff & ~ICR_BUSY},
 	[VLAPIC_ICR_HIGH / 16] = {READ_X | WRITE_X, 0xff000000},
-	[VLAPIC_LVT_TIMER / 16] = LVT(0x600ff),
-	[VLAPIC_LVT_THERMAL / 16] = LVT(0x7ff),
-	[VLAPIC_LVT_PMC / 16] = LVT(0x7ff),
-	[VLAPIC_LVT_LINT0 / 16] = LVT(0xa7ff),
-	[VLAPIC_LVT_LINT1 / 16] = LVT(0xa7ff),
-	[VLAPIC_LVT_ERROR / 16] = LVT(0xff),
+	[VLAPIC_LVT_TIMER / 16] = {BOTH, LVT_MASKED | 0x600ff},
+	[VLAPIC_LVT_THERMAL / 16] = {BOTH, LVT_MASKED | 0x7ff},
+	[VLAPIC_LVT_PMC / 16] = {BOTH, LVT_MASKED | 0x7ff},
+	[VLAPIC_LVT_LINT0 / 16] = {BOTH, LVT_MASKED | 0xa7ff},
+	[VLAPIC_LVT_LINT1 / 16] = {BOTH, LVT_MASKED | 0xa7ff},
+	[VLAPIC_LVT_ERROR / 16] = {BOTH, LVT_MASKED | 0xff},
 	[VLAPIC_TIMER_INITIAL / 16] = {BOTH, 0xffffffff},
 	[VLAPIC_TIMER_CURRENT / 16] = {READ, 0},
 	[VLAPIC_TIMER_DIVIDE / 16] = {BOTH, 0xb},
@@ -87,6 +75,7 @@ void vlapic_reset(struct vlapic *v)
 	for (unsigned int i = 0; i < 4; i++)
 		__atomic_store_n(&v->posted.pir[i], 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&v->errors, 0, __ATOMIC_RELAXED);
+	v->moved = true;
 	v->lvt_timer = LVT_MASKED;
 	v->divide = 0;
 	v->deadline = VLAPIC_NEVER;
@@ -242,7 +231,6 @@ int vlapic_write(struct vlapic *v, uint32_t offset, uint64_t value, uint64_t now
 		break;
 	case VLAPIC_SVR:
 		write_svr(v, bits, now);
-		effect->timer = true;
 		break;
 	case VLAPIC_ESR:
 		set(v, offset, __atomic_exchange_n(&v->errors, 0, __ATOMIC_RELAXED));
@@ -260,19 +248,16 @@ int vlapic_write(struct vlapic *v, uint32_t offset, uint64_t value, uint64_t now
 		vlapic_timer(v, now);
 		set(v, offset, v->regs[VLAPIC_LVT_TIMER / 4] >> 17 & 2 ? 0 : bits);
 		vlapic_timer_restart(v, now, bits);
-		effect->timer = true;
 		break;
 	case VLAPIC_TIMER_DIVIDE:
 		vlapic_timer_set_divide(v, now, bits);
 		set(v, offset, bits);
-		effect->timer = true;
 		break;
 	default:
 		if (is_lvt(offset))
 			write_lvt(v, offset, bits, now);
 		else
 			set(v, offset, bits);
-		effect->timer = offset == VLAPIC_LVT_TIMER;
 	}
 	return 0;
 }

@@ -97,6 +97,7 @@ static_assert(sizeof(struct vlapic_posted) == 64, "SDM 3C \"Posted-Interrupt Pro
 struct vlapic {
 	struct vlapic_posted posted;
 	uint32_t *regs;	      /* the page */
+	bool moved;	      /* IRR or ISR is not what vlapic_interrupt_status() last said */
 	uint64_t base;	      /* IA32_APIC_BASE */
 	uint64_t eoi_exit[4]; /* vectors whose EOI the device model wants to see; the VMCS has the
 				 same */
@@ -113,9 +114,8 @@ struct vlapic {
 
 /** What a write asks of the caller. */
 struct vlapic_effect {
-	bool eoi;   /* tell the device model: EOI of @eoi_vector, which is in the EOI-exit bitmap */
-	bool send;  /* route and deliver @message */
-	bool timer; /* vlapic_deadline() may have changed */
+	bool eoi;  /* tell the device model: EOI of @eoi_vector, which is in the EOI-exit bitmap */
+	bool send; /* route and deliver @message */
 	uint8_t eoi_vector;
 	struct vlapic_message message;
 };
@@ -197,7 +197,8 @@ void vlapic_ack(struct vlapic *v, uint8_t vector);
 /** True if an interrupt would wake this vCPU from HLT, posted ones included. */
 bool vlapic_has_interrupt(struct vlapic *v);
 
-/** With virtual-interrupt delivery: the guest interrupt status, SVI in bits 15:8, RVI in 7:0. */
+/** With virtual-interrupt delivery: the guest interrupt status, SVI in bits 15:8, RVI in 7:0. The
+ * processor keeps it up to date from then on, until @v->moved. */
 uint16_t vlapic_interrupt_status(struct vlapic *v);
 
 /** Without it, with a TPR shadow: the TPR threshold, such that lowering TPR exits when that
@@ -206,9 +207,6 @@ uint32_t vlapic_tpr_threshold(struct vlapic *v);
 
 /** CR8, and TPR where the processor does not keep it. */
 void vlapic_set_tpr(struct vlapic *v, uint8_t tpr);
-
-/** True if LINT0 would pass an interrupt from a PIC (KVM_INTERRUPT). */
-bool vlapic_accepts_extint(const struct vlapic *v);
 
 /* ---- the timer (owner) */
 

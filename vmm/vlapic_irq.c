@@ -64,6 +64,7 @@ void vlapic_merge(struct vlapic *v)
 	/* In this order: whoever posts after the words were taken finds the bit clear and notifies.
 	 */
 	__atomic_fetch_and(&v->posted.control, ~OUTSTANDING, __ATOMIC_SEQ_CST);
+	v->moved = true;
 	for (unsigned int i = 0; i < 4; i++) {
 		uint64_t pir = __atomic_exchange_n(&v->posted.pir[i], 0, __ATOMIC_SEQ_CST);
 
@@ -84,6 +85,7 @@ void vlapic_ack(struct vlapic *v, uint8_t vector)
 {
 	*vector_word(v, VLAPIC_IRR, vector) &= ~(1u << vector % 32);
 	*vector_word(v, VLAPIC_ISR, vector) |= 1u << vector % 32;
+	v->moved = true;
 	vlapic_update_ppr(v);
 }
 
@@ -91,6 +93,7 @@ int vlapic_end(struct vlapic *v)
 {
 	int vector = highest(v, VLAPIC_ISR);
 
+	v->moved = true;
 	if (vector >= 0)
 		*vector_word(v, VLAPIC_ISR, (uint8_t)vector) &= ~(1u << vector % 32);
 	vlapic_update_ppr(v);
@@ -107,6 +110,7 @@ uint16_t vlapic_interrupt_status(struct vlapic *v)
 {
 	int irr = highest(v, VLAPIC_IRR), isr = highest(v, VLAPIC_ISR);
 
+	v->moved = false;
 	return (uint16_t)((isr < 0 ? 0 : isr << 8) | (irr < 0 ? 0 : irr));
 }
 
@@ -123,13 +127,6 @@ void vlapic_set_tpr(struct vlapic *v, uint8_t tpr)
 {
 	v->regs[VLAPIC_TPR / 4] = tpr;
 	vlapic_update_ppr(v);
-}
-
-bool vlapic_accepts_extint(const struct vlapic *v)
-{
-	uint32_t lint0 = reg(v, VLAPIC_LVT_LINT0);
-
-	return !vlapic_enabled(v) || (!(lint0 & LVT_MASKED) && (lint0 >> 8 & 7) == VLAPIC_EXTINT);
 }
 
 bool vlapic_error(struct vlapic *v, uint32_t bits)

@@ -3,7 +3,7 @@
  * One structure per physical CPU, found through GS.
  *
  * `self` must stay first: this_cpu() is one load. The VMX side keeps its own state behind `vmx`.
- * `nmi_in_root`, `launched` and `gprs` are read by the entry code in vmx/entry.S.
+ * `nmi_in_root`, `launched`, `gprs` and `cpuid` are read by the entry code in vmx/entry.S.
  */
 #pragma once
 
@@ -13,6 +13,7 @@
 struct vmx_cpu;
 struct desc_tables;
 struct hv_gprs;
+struct cpuid_leaf;
 
 struct cpu {
 	struct cpu *self;
@@ -25,11 +26,14 @@ struct cpu {
 			       */
 	uint32_t launched;    /* the current VMCS was launched: VMRESUME, else VMLAUNCH */
 	struct hv_gprs *gprs; /* where the running guest's general registers live */
+	const struct cpuid_leaf *cpuid; /* the control domain's table */
 	volatile uint32_t online;
 };
 
 static_assert(offsetof(struct cpu, nmi_in_root) == CPU_NMI_IN_ROOT, "percpu_offsets.h");
 static_assert(offsetof(struct cpu, launched) == CPU_LAUNCHED, "percpu_offsets.h");
+static_assert(offsetof(struct cpu, vmx) == CPU_VMX, "percpu_offsets.h");
+static_assert(offsetof(struct cpu, cpuid) == CPU_CPUID, "percpu_offsets.h");
 static_assert(offsetof(struct cpu, gprs) == CPU_GPRS, "percpu_offsets.h");
 
 /** CPUs found and usable, and the array of them (index 0 is the boot processor). */

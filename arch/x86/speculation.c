@@ -3,7 +3,6 @@
  * The measures of speculation.h.
  */
 #include <x86/asm.h>
-#include <x86/layout.h>
 #include <x86/speculation.h>
 
 #define MSR_PRED_CMD	   0x49u
@@ -38,24 +37,16 @@ void speculation_init(void)
 	speculation.fill_rsb |= (edx & EDX_SPEC_CTRL) && !(arch & ARCH_IBRS_ALL);
 }
 
-void speculation_before_guest(void)
+void speculation_before_stay(void)
 {
-	static const uint16_t selector = SEL_DATA;
-
 	if (speculation.flush_l1d)
 		wrmsr(MSR_FLUSH_CMD, 1);
-	/* With microcode that has MD_CLEAR, VERW overwrites the buffers as a side effect; only the
-	 * form with a memory operand does. */
-	if (speculation.clear_buffers)
-		__asm__ volatile("verw %0" ::"m"(selector) : "cc");
 }
 
-void speculation_after_guest(void)
+void speculation_fill_rsb(void)
 {
 	uint64_t n = RSB_ENTRIES;
 
-	if (!speculation.fill_rsb)
-		return;
 	/* Calls whose returns are never taken; what speculates there is caught by LFENCE. */
 	__asm__ volatile("1: call 2f\n"
 			 "3: pause\nlfence\njmp 3b\n"

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <types.h>
+#include <x86/layout.h>
 
 struct speculation {
 	bool spec_ctrl;	    /* IA32_SPEC_CTRL and IBPB exist */
@@ -25,11 +26,21 @@ extern struct speculation speculation;
 /** Find out what this CPU needs. Context: boot, each CPU; needs of all CPUs add up. */
 void speculation_init(void);
 
-/** Last thing before entering a guest. */
-void speculation_before_guest(void);
+/** Before a guest's stay. */
+void speculation_before_stay(void);
 
-/** First thing after a guest has run. */
-void speculation_after_guest(void);
+/** Last thing before entering a guest. With microcode that has MD_CLEAR, VERW overwrites the
+ * buffers as a side effect; only the form with a memory operand does. */
+static inline void speculation_clear_buffers(void)
+{
+	static const uint16_t selector = SEL_DATA;
+
+	if (speculation.clear_buffers)
+		__asm__ volatile("verw %0" ::"m"(selector) : "cc");
+}
+
+/** First thing after a guest has run, with `fill_rsb`; called by entry.S. */
+void speculation_fill_rsb(void);
 
 /** Forget what the predictors learned: another VM runs next. */
 void speculation_barrier(void);

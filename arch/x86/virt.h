@@ -63,10 +63,9 @@ int64_t virt_vcpu_create(struct vm *vm, uint32_t index, uint32_t apic_id) __must
 
 /** Become the only one to touch @vcpu; false if somebody is. */
 bool virt_vcpu_claim(struct vcpu *vcpu) __must_use;
-void virt_vcpu_unclaim(struct vcpu *vcpu);
 
-/** Make a claimed vCPU's registers accessible on this CPU, and end that. */
-void virt_vcpu_visit(struct vcpu *vcpu);
+/** Claim a vCPU and make its registers accessible on this CPU, and end both. */
+bool virt_vcpu_visit(struct vcpu *vcpu) __must_use;
 void virt_vcpu_unvisit(struct vcpu *vcpu);
 
 /** Run a claimed vCPU of a held VM once this hypercall is done; claim and hold end with the stay.

@@ -9,7 +9,8 @@
  * under way, or a string operation has one foot in RAM) is read and written as RAM.
  *
  * In 64-bit mode segments other than FS and GS have base 0 and no limit, so the costly fetch of the
- * segment registers is left out unless the instruction names one of those two.
+ * segment registers is left out unless the instruction names one of those two. In other modes the
+ * exit has brought them.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 
@@ -192,7 +193,7 @@ static int load_segments(struct vcpu *vcpu)
 		[INSN_DS] = &sregs->ds, [INSN_FS] = &sregs->fs, [INSN_GS] = &sregs->gs,
 	};
 	u32 i;
-	int err = vcpu_fetch(vcpu, HV_GROUP_SREGS);
+	int err = vcpu->page->insn.segments ? 0 : vcpu_fetch(vcpu, HV_GROUP_SREGS);
 
 	if (err)
 		return err;

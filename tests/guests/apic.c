@@ -70,6 +70,12 @@ static void test_timer(const char *mode)
 	for (unsigned int i = 0; i < COUNT; i++)
 		asm volatile("");
 	report(irq_count[TIMER_VECTOR] == before, "%s: masked timer", mode);
+	apic_write(APIC_TIMER, TIMER_VECTOR | TIMER_MASKED | TIMER_PERIODIC);
+	apic_write(APIC_TIMER_INITIAL, 1);
+	for (unsigned int i = 0; i < COUNT; i++)
+		asm volatile("");
+	report(irq_count[TIMER_VECTOR] == before, "%s: work goes on with a period of one", mode);
+	apic_write(APIC_TIMER_INITIAL, 0);
 
 	if (!(cpuid(1, 0).c >> 24 & 1))
 		return;

@@ -36,6 +36,8 @@ void guest_main(void)
 	       (uint64_t)modes_seen[2]);
 	report(modes_seen[3] == 0x11223344, "PAE: MOV to CR3 loads a changed PDPTE, %x",
 	       (uint64_t)modes_seen[3]);
+	report(modes_seen[13] == GP, "PAE: MOV to CR0, PDPTE above MAXPHYADDR, vector %u",
+	       (uint64_t)modes_seen[13]);
 	report(modes_seen[4] == GP, "PAE: reserved bit in a PDPTE, vector %u",
 	       (uint64_t)modes_seen[4]);
 	report(modes_seen[5] == PF && modes_seen[6] == 0x40001000,

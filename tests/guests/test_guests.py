@@ -66,6 +66,16 @@ class Guests:
             "pid=$!; grep -q -m 1 spinning /tmp/spin; nproc; kill $pid; wait $pid; echo status $?", timeout=SECONDS)
         assert run.stdout.split() == ["2", "status", str(KILLED)], run.stdout + run.stderr
 
+    def test_clock_stays_while_there_are_guests(self, control):
+        """The TSC's frequency is part of what guests were told."""
+        run = control.machine.ssh(
+            "insmod /root/prod.ko; "
+            f"vmm {options('hostile', 'clock', 'mode=spin')} </dev/null >/tmp/clock 2>&1 & pid=$!; "
+            "until grep -q spinning /tmp/clock; do sleep 0.1; done; "
+            f"echo vmcall {TSC_KHZ} 1000000 >/proc/prod; cat /proc/prod; kill $pid; wait $pid",
+            timeout=SECONDS)
+        assert run.stdout.split()[:2] == ["ok", str(-BUSY)], run.stdout + run.stderr
+
     def test_neighbour_of_a_hostile_guest(self, control):
         """The neighbour's memory stays as it wrote it; then a new guest finds all memory zero."""
         run = control.machine.ssh(

@@ -19,7 +19,6 @@ static void put(uint32_t offset, uint64_t value)
 	struct vlapic_effect effect;
 
 	CHECK_EQ(vlapic_write(&v, offset, value, now, &effect), 0);
-	CHECK(effect.timer);
 }
 
 static uint64_t count(void)
@@ -128,7 +127,6 @@ TEST(a_new_count_does_not_swallow_an_expiry)
 	now += 2000;
 	v.regs[VLAPIC_TIMER_INITIAL / 4] = 0;
 	vlapic_write_trapped(&v, VLAPIC_TIMER_INITIAL, now, &effect);
-	CHECK(effect.timer);
 	CHECK(took(0x40));
 	CHECK_EQ(vlapic_deadline(&v), VLAPIC_NEVER);
 }

@@ -134,9 +134,9 @@ struct hv_vcpu_page {
 		uint32_t cs_access;
 		uint32_t ss_access; /* DPL = CPL */
 		uint32_t linear_valid;
-		uint32_t bytes;	  /* length of the instruction, 0: not known */
-		uint32_t io_info; /* VM-exit instruction information, string I/O */
-		uint32_t pad;
+		uint32_t bytes;	   /* length of the instruction, 0: not known */
+		uint32_t io_info;  /* VM-exit instruction information, string I/O */
+		uint32_t segments; /* not 64-bit code: sregs has CS, DS, ES, FS, GS, SS */
 	} insn;
 	uint64_t reason; /* basic exit reason, or the VM-instruction error */
 	uint64_t qualification;

@@ -93,27 +93,25 @@ static uint64_t read_linear(uint64_t va)
 			     (va & (BIT64(shift) - 1)));
 }
 
-static bool decode(const struct hv_gprs *g, uint64_t *rip, uint32_t *value)
+static bool decode(const struct hv_gprs *g, uint32_t *length, uint32_t *value)
 {
-	uint64_t first = align_down(*rip, 8);
+	uint64_t rip = vmread(VMCS_GUEST_RIP), first = align_down(rip, 8);
 	uint64_t code[] = {read_linear(first), read_linear(first + 8), read_linear(first + 16)};
 	struct hv_gprs regs = *g;
-	unsigned int length;
 
 	regs.rsp = vmread(VMCS_GUEST_RSP);
-	length = store_decode((const uint8_t *)code + *rip % 8, &regs, value);
-	*rip += length;
-	return length && (vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64);
+	*length = store_decode((const uint8_t *)code + rip % 8, &regs, value);
+	return *length && (vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64);
 }
 
 bool control_apic_violation(const struct hv_gprs *g)
 {
-	uint64_t pa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS), rip = vmread(VMCS_GUEST_RIP);
-	uint32_t value, offset = pa & (PAGE_SIZE - 1);
+	uint64_t pa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	uint32_t value, length, offset = pa & (PAGE_SIZE - 1);
 
 	if (!apic_page || align_down(pa, PAGE_SIZE) != apic_page)
 		return false;
-	if (!decode(g, &rip, &value)) {
+	if (!decode(g, &length, &value)) {
 		log_limited(&limit, LOG_WARN, "a store to the local APIC at %#lx is not understood",
 			    vmread(VMCS_GUEST_RIP));
 		vmx_inject_exception(VECTOR_GP, 0);
@@ -122,6 +120,6 @@ bool control_apic_violation(const struct hv_gprs *g)
 	if (offset != ICR_LOW ||
 	    !control_sipi_sent(value, *lapic_register(ICR_HIGH) >> 24, UINT8_MAX))
 		*lapic_register(offset) = value;
-	vmx_finish_instruction(rip);
+	vmx_finish_instruction(length);
 	return true;
 }

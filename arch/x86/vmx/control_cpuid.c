@@ -12,6 +12,9 @@
 #define B(n) (1u << (n))
 #define ALL  0xffffffffu
 
+#define CPUID_BASIC_LEAVES 0x20
+#define CPUID_EXT_LEAVES   9
+
 /* Bits of each register that pass, for leaves and subleaves listed; leaves not listed pass whole
  * (topology, caches, brand string) or are zero (`hidden`). */
 static const struct {
@@ -118,29 +121,33 @@ static bool is_hidden(uint32_t leaf)
 	return false;
 }
 
-static void add_leaf(struct cpuid_table *t, struct cpuid_leaf *l, uint32_t leaf,
-		     cpuid_source *source, void *ctx, const struct cpuid_policy *p)
+static void add_leaf(struct cpuid_table *t, uint32_t leaf, cpuid_source *source, void *ctx,
+		     const struct cpuid_policy *p)
 {
-	uint32_t n = subleaf_count(source, ctx, leaf);
+	uint32_t slot = cpuid_slot(leaf),
+		 n = is_hidden(leaf) ? 1 : subleaf_count(source, ctx, leaf);
+	struct cpuid_leaf *l = &t->leaf[slot];
 
 	if (t->used + n > CPUID_TABLE_ENTRIES)
 		n = CPUID_TABLE_ENTRIES -
 		    t->used; /* a leaf cut short ends in zeros, as the last ones do */
-	l->first = (uint8_t)t->used;
-	l->subleafs = (uint8_t)n;
-	for (uint32_t sub = 0; sub < n; sub++) {
-		struct cpuid_entry e = source(ctx, leaf, sub);
-
-		if (leaf == 0xd && sub >= 2 && !(XCR0_ALLOWED & BIT64(sub)))
-			memset(&e, 0, sizeof(e));
-		t->entries[t->used++] = filtered(leaf, sub, e, p);
-	}
+	t->subleafs[slot] = (uint8_t)n;
+	l->first = &t->entries[t->used];
+	if (n == 1)
+		l->mask = 0;
+	if (!cpuid_needs_cr4(leaf))
+		l->quick = n;
+	for (uint32_t sub = 0; sub < n; sub++, t->used++)
+		if (!is_hidden(leaf) && (leaf != 0xd || sub < 2 || (XCR0_ALLOWED & BIT64(sub))))
+			t->entries[t->used] = filtered(leaf, sub, source(ctx, leaf, sub), p);
 }
 
 void cpuid_table_build(struct cpuid_table *t, cpuid_source *source, void *ctx,
 		       const struct cpuid_policy *p)
 {
 	memset(t, 0, sizeof(*t));
+	for (uint32_t slot = 0; slot < CPUID_SLOTS; slot++)
+		t->leaf[slot].mask = ALL;
 	t->max_basic = source(ctx, 0, 0).eax;
 	t->max_ext = source(ctx, 0x80000000, 0).eax;
 	if (t->max_basic >= CPUID_BASIC_LEAVES)
@@ -148,13 +155,12 @@ void cpuid_table_build(struct cpuid_table *t, cpuid_source *source, void *ctx,
 	if (t->max_ext >= 0x80000000u + CPUID_EXT_LEAVES)
 		t->max_ext = 0x80000000u + CPUID_EXT_LEAVES - 1;
 	for (uint32_t leaf = 0; leaf <= t->max_basic; leaf++)
-		if (!is_hidden(leaf))
-			add_leaf(t, &t->basic[leaf], leaf, source, ctx, p);
+		add_leaf(t, leaf, source, ctx, p);
 	for (uint32_t leaf = 0x80000000u; leaf <= t->max_ext && leaf >= 0x80000000u; leaf++)
-		add_leaf(t, &t->ext[leaf - 0x80000000u], leaf, source, ctx, p);
-	t->entries[t->basic[0].first].eax = t->max_basic;
+		add_leaf(t, leaf, source, ctx, p);
+	t->leaf[cpuid_slot(0)].first->eax = t->max_basic;
 	if (t->max_ext >= 0x80000000u)
-		t->entries[t->ext[0].first].eax = t->max_ext;
+		t->leaf[cpuid_slot(0x80000000u)].first->eax = t->max_ext;
 }
 
 static struct cpuid_entry identity(uint32_t leaf)
@@ -168,24 +174,21 @@ static struct cpuid_entry identity(uint32_t leaf)
 struct cpuid_entry cpuid_table_lookup(const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf,
 				      uint64_t cr4)
 {
-	const struct cpuid_leaf *l;
 	struct cpuid_entry e = {0, 0, 0, 0};
+	const struct cpuid_leaf *l;
+	uint32_t subleafs;
 
-	if (leaf <= t->max_basic)
-		l = &t->basic[leaf];
-	else if (leaf >= 0x80000000u && leaf <= t->max_ext)
-		l = &t->ext[leaf - 0x80000000u];
-	else if ((leaf & 0xffffff00u) == HV_CPUID_SIGNATURE)
+	if ((leaf & 0xffffff00u) == HV_CPUID_SIGNATURE)
 		return identity(leaf);
-	else /* out of range: the data of the highest basic leaf (SDM 2A) */
-		l = &t->basic[leaf = t->max_basic];
-
-	if (l->subleafs == 1)
-		e = t->entries[l->first];
-	else if (subleaf < l->subleafs)
-		e = t->entries[l->first + subleaf];
-	else if (l->subleafs && (leaf == 0xb || leaf == 0x1f))
-		e = (struct cpuid_entry){0, 0, subleaf & 0xff, t->entries[l->first].edx};
+	/* out of range: the data of the highest basic leaf (SDM 2A) */
+	if (leaf > t->max_basic && (leaf < 0x80000000u || leaf > t->max_ext))
+		leaf = t->max_basic;
+	l = &t->leaf[cpuid_slot(leaf)];
+	subleafs = t->subleafs[cpuid_slot(leaf)];
+	if ((subleaf & l->mask) < subleafs)
+		e = l->first[subleaf & l->mask];
+	else if (subleafs && (leaf == 0xb || leaf == 0x1f))
+		e = (struct cpuid_entry){0, 0, subleaf & 0xff, l->first->edx};
 
 	if (leaf == 1)
 		e.ecx |= (cr4 & BIT64(18)) ? B(27) : 0; /* OSXSAVE */
@@ -196,8 +199,8 @@ struct cpuid_entry cpuid_table_lookup(const struct cpuid_table *t, uint32_t leaf
 
 void cpuid_table_refresh_xsave(struct cpuid_table *t, cpuid_source *source, void *ctx)
 {
-	const struct cpuid_leaf *l = &t->basic[0xd];
+	uint32_t slot = cpuid_slot(0xd);
 
-	for (uint32_t sub = 0; sub < 2 && sub < l->subleafs; sub++)
-		t->entries[l->first + sub].ebx = source(ctx, 0xd, sub).ebx;
+	for (uint32_t sub = 0; sub < 2 && sub < t->subleafs[slot]; sub++)
+		t->leaf[slot].first[sub].ebx = source(ctx, 0xd, sub).ebx;
 }

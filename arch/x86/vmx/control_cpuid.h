@@ -6,7 +6,7 @@
  * table, one for each CPU, filled once at boot by executing CPUID and applying an allow-list:
  * features that we switch between guests or leave alone stay, the rest (VMX, SGX, PT, CET, AMX, key
  * locker, ...) is hidden until somebody handles it. Only what depends on the guest's CR4 and XCR0
- * is filled in later.
+ * is filled in later. What does not depend on CR4, entry.S answers without leaving assembly.
  *
  * Source: SDM 2A "CPUID-CPU Identification"; SDM 1 "Processor Identification and Feature
  * Determination".
@@ -14,23 +14,31 @@
 #pragma once
 
 #include <types.h>
+#include <x86/percpu_offsets.h>
 
 struct cpuid_entry {
 	uint32_t eax, ebx, ecx, edx;
 };
 
 #define CPUID_TABLE_ENTRIES 112
-#define CPUID_BASIC_LEAVES  0x20
-#define CPUID_EXT_LEAVES    9
 
+/** Where a leaf is found: its number rotated, so that the two ranges take turns; or too large.
+ * Leaves below 20h of either have one of the CPUID_SLOTS. */
+static inline uint32_t cpuid_slot(uint32_t leaf)
+{
+	return leaf << 1 | leaf >> 31;
+}
+
+/* Read by entry.S: it answers the first @quick subleaves, of those that ECX & @mask selects. */
 struct cpuid_leaf {
-	uint8_t first;	  /* index into entries */
-	uint8_t subleafs; /* 0: leaf reads as zero */
+	uint32_t mask, quick;
+	struct cpuid_entry *first;
 };
 
 struct cpuid_table {
+	struct cpuid_leaf leaf[CPUID_SLOTS]; /* first: the address that entry.S knows */
 	uint32_t max_basic, max_ext, used;
-	struct cpuid_leaf basic[CPUID_BASIC_LEAVES], ext[CPUID_EXT_LEAVES];
+	uint8_t subleafs[CPUID_SLOTS];
 	struct cpuid_entry entries[CPUID_TABLE_ENTRIES];
 };
 

@@ -20,7 +20,6 @@
 #include <x86/asm.h>
 #include <x86/exceptions.h>
 #include <x86/machine.h>
-#include <x86/speculation.h>
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
@@ -31,12 +30,8 @@ static void handle_cpuid(struct vmx_cpu *v, struct hv_gprs *g)
 {
 	uint32_t leaf = (uint32_t)g->rax;
 	uint64_t cr4 = cpuid_needs_cr4(leaf) ? vmread(VMCS_GUEST_CR4) : 0;
-	struct cpuid_entry e = cpuid_table_lookup(&v->cpuid, leaf, (uint32_t)g->rcx, cr4);
 
-	g->rax = e.eax;
-	g->rbx = e.ebx;
-	g->rcx = e.ecx;
-	g->rdx = e.edx;
+	cpuid_store(g, cpuid_table_lookup(&v->cpuid, leaf, (uint32_t)g->rcx, cr4));
 	vmx_skip_instruction();
 }
 
@@ -139,15 +134,7 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 		handle_vmcall(v, g);
 		break;
 	case VMX_EXIT_GETSEC:
-	case VMX_EXIT_VMCLEAR:
-	case VMX_EXIT_VMLAUNCH:
-	case VMX_EXIT_VMPTRLD:
-	case VMX_EXIT_VMPTRST:
-	case VMX_EXIT_VMREAD:
-	case VMX_EXIT_VMRESUME:
-	case VMX_EXIT_VMWRITE:
-	case VMX_EXIT_VMXOFF:
-	case VMX_EXIT_VMXON:
+	case VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON:
 	case VMX_EXIT_INVEPT:
 	case VMX_EXIT_INVVPID:
 		handle_vmx_instruction(reason);
@@ -195,7 +182,6 @@ void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs)
 
 	cpu->launched = 1;
 	if (v->vcpu) {
-		speculation_after_guest();
 		vcpu_handle_exit(v, gprs);
 	} else {
 		v->launched = 1;
@@ -256,8 +242,9 @@ void vmx_nmi_owed(struct cpu *cpu)
 /* An entry that was about to happen starts over, so that it sees what is owed. */
 static void rewind_entry(struct trap_frame *f)
 {
-	if (f->rip >= (uint64_t)vmx_enter_check && f->rip < (uint64_t)vmx_enter_end)
-		f->rip = (uint64_t)vmx_enter;
+	for (size_t i = 0; i < ARRAY_SIZE(vmx_reentry); i += 2)
+		if (f->rip >= vmx_reentry[i] && f->rip < vmx_reentry[i + 1])
+			f->rip = vmx_reentry[i];
 }
 
 void virt_nmi(struct cpu *c, struct trap_frame *f)

@@ -36,7 +36,7 @@ void control_vmcs_init(struct vmx_cpu *v)
 		.vpid = 1,
 	};
 
-	vmx_init_vmcs(v->vmcs, &setup);
+	v->vmcs = vmx_init_vmcs(v->vmcs_page, &setup);
 	vmwrite(VMCS_MSR_BITMAP, hpa_of(control_msr_bitmap).v);
 	vmwrite(VMCS_IO_BITMAP_A, hpa_of(control_io_bitmaps).v);
 	vmwrite(VMCS_IO_BITMAP_B, hpa_of(control_io_bitmaps).v + PAGE_SIZE);

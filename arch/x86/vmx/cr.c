@@ -8,12 +8,13 @@
  */
 #include <x86/asm.h>
 #include <x86/vmx/cr.h>
+#include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx_bits.h>
 
 #define CR4_PCIDE      BIT64(17)
 #define CR4_LA57       BIT64(12)
-#define PDPTE_RESERVED (MASK64(63, 52) | MASK64(8, 5) | MASK64(2, 1))
+#define PDPTE_RESERVED (MASK64(8, 5) | MASK64(2, 1)) /* and above MAXPHYADDR */
 #define CS_LONG	       ACCESS_CODE_64
 #define CR0_DEFINED                                                                                \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
@@ -33,7 +34,7 @@ static bool load_pdptes(pdpte_reader *read, void *ctx)
 	if (!read(ctx, GPA(vmread(VMCS_GUEST_CR3) & MASK64(31, 5)), e))
 		return false;
 	for (unsigned int i = 0; i < 4; i++)
-		if ((e[i] & 1) && (e[i] & PDPTE_RESERVED))
+		if ((e[i] & 1) && (e[i] & (PDPTE_RESERVED | MASK64(63, guest_has.physical_bits))))
 			return false;
 	vmwrite(VMCS_GUEST_PDPTE0, e[0]);
 	vmwrite(VMCS_GUEST_PDPTE1, e[1]);
@@ -42,16 +43,23 @@ static bool load_pdptes(pdpte_reader *read, void *ctx)
 	return true;
 }
 
-static uint64_t visible_cr0(void)
+uint64_t cr0_read(void)
 {
 	uint64_t mask = vmread(VMCS_CR0_MASK);
 
 	return (vmread(VMCS_GUEST_CR0) & ~mask) | (vmread(VMCS_CR0_SHADOW) & mask);
 }
 
+uint64_t cr4_read(void)
+{
+	uint64_t mask = vmread(VMCS_CR4_MASK);
+
+	return (vmread(VMCS_GUEST_CR4) & ~mask) | (vmread(VMCS_CR4_SHADOW) & mask);
+}
+
 bool cr0_write(uint64_t value, uint64_t owned, pdpte_reader *read, void *ctx)
 {
-	uint64_t old = visible_cr0(), efer = vmread(VMCS_GUEST_EFER), cr4 = vmread(VMCS_GUEST_CR4);
+	uint64_t old = cr0_read(), efer = vmread(VMCS_GUEST_EFER), cr4 = vmread(VMCS_GUEST_CR4);
 	uint32_t controls = vmread(VMCS_ENTRY_CONTROLS), cs = vmread(VMCS_GUEST_CS_ACCESS);
 
 	if (value >> 32)
@@ -83,8 +91,7 @@ bool cr0_write(uint64_t value, uint64_t owned, pdpte_reader *read, void *ctx)
 
 bool cr4_write(uint64_t value, uint64_t allowed, pdpte_reader *read, void *ctx)
 {
-	uint64_t mask = vmread(VMCS_CR4_MASK), efer = vmread(VMCS_GUEST_EFER);
-	uint64_t old = (vmread(VMCS_GUEST_CR4) & ~mask) | (vmread(VMCS_CR4_SHADOW) & mask);
+	uint64_t old = cr4_read(), efer = vmread(VMCS_GUEST_EFER);
 
 	if (value & ~allowed)
 		return false;
@@ -93,7 +100,7 @@ bool cr4_write(uint64_t value, uint64_t allowed, pdpte_reader *read, void *ctx)
 	if (!(old & CR4_PCIDE) && (value & CR4_PCIDE) &&
 	    (!(efer & EFER_LMA) || (vmread(VMCS_GUEST_CR3) & 0xfff)))
 		return false;
-	if (pae_paging(visible_cr0(), value, efer) &&
+	if (pae_paging(cr0_read(), value, efer) &&
 	    ((value ^ old) & (CR4_PAE | BIT64(4) | CR4_PGE | CR4_SMEP)) && !load_pdptes(read, ctx))
 		return false;
 	vmwrite(VMCS_CR4_SHADOW, value);

@@ -10,6 +10,10 @@
  * memory. */
 typedef bool pdpte_reader(void *ctx, gpa_t at, uint64_t out[4]);
 
+/** CR0 and CR4 as the guest of the current VMCS sees them. */
+uint64_t cr0_read(void);
+uint64_t cr4_read(void);
+
 /**
  * The guest of the current VMCS writes @value to CR0. False: #GP(0) is due, and nothing has
  * changed.

@@ -11,6 +11,7 @@
 #include <vm.h>
 #include <x86/asm.h>
 #include <x86/speculation.h>
+#include <x86/virt.h>
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
@@ -21,8 +22,10 @@
 /* A stay without any exit ends after this many TSC ticks at the latest; Linux's tick is usually
  * first. */
 #define LONGEST_STAY BIT64(30)
-/* And a timer's end comes no earlier: a period of a few ticks would leave the guest no time. */
+/* And a timer's end comes no earlier: a period of a few ticks would leave the guest no time, nor
+ * the control domain's interrupts, which the timer's exit goes before. */
 #define SHORTEST_STAY UINT64_C(2048)
+#define QUICK_EXITS   32
 
 void guest_fault(uint8_t vector, int64_t error)
 {
@@ -99,6 +102,8 @@ static bool interrupts_open(void)
 
 static void inject_nmi(struct vcpu *vcpu, bool nmi)
 {
+	if (likely(!nmi && !vcpu->nmi_window))
+		return;
 	if (nmi && nmi_open()) {
 		__atomic_fetch_and(&vcpu->pending, ~(uint32_t)PENDING_NMI, __ATOMIC_ACQ_REL);
 		vmwrite(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_TYPE_NMI | NMI_VECTOR);
@@ -106,14 +111,16 @@ static void inject_nmi(struct vcpu *vcpu, bool nmi)
 		vcpu->stats.injected++;
 	}
 	set_cpu_control(CPU_NMI_WINDOW, nmi);
+	vcpu->nmi_window = nmi;
 }
 
 static void inject_interrupt(struct vcpu *vcpu)
 {
 	int vector;
 
-	if (apicv_in_use()) {
-		vmwrite(VMCS_GUEST_INTERRUPT_STATUS, vlapic_interrupt_status(&vcpu->lapic));
+	if (guest_has.apicv) {
+		if (vcpu->lapic.moved)
+			vmwrite(VMCS_GUEST_INTERRUPT_STATUS, vlapic_interrupt_status(&vcpu->lapic));
 		return;
 	}
 	vector = vlapic_next_interrupt(&vcpu->lapic);
@@ -125,7 +132,7 @@ static void inject_interrupt(struct vcpu *vcpu)
 		vector = vlapic_next_interrupt(&vcpu->lapic);
 	}
 	set_cpu_control(CPU_INTERRUPT_WINDOW, vector >= 0);
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_TPR_SHADOW))
+	if (guest_has.tpr_shadow)
 		vmwrite(VMCS_TPR_THRESHOLD, vlapic_tpr_threshold(&vcpu->lapic));
 }
 
@@ -140,17 +147,18 @@ static uint64_t host_deadline(const struct vcpu *vcpu)
 	return d == VLAPIC_NEVER || left > ~host ? ~UINT64_C(0) : host + left;
 }
 
-static void arm_timer(struct vcpu *vcpu)
+void vcpu_arm_timer(struct vcpu *vcpu)
 {
-	uint64_t now, deadline, ticks;
+	uint64_t deadline = vlapic_deadline(&vcpu->lapic), now = vcpu_tsc(vcpu);
+	uint64_t ticks = deadline > now ? min_u64(deadline - now, LONGEST_STAY) : 0;
 
-	if (!vmx_caps_has(&vmx_caps, VMX_OPT_PREEMPTION_TIMER))
+	vcpu->quick_exits = deadline == VLAPIC_NEVER ? UINT32_MAX : QUICK_EXITS;
+	if (!guest_has.timer)
 		return;
-	now = rdtsc();
-	deadline = min_u64(host_deadline(vcpu), now + LONGEST_STAY);
-	ticks = (deadline > now + SHORTEST_STAY ? deadline - now : SHORTEST_STAY) >>
-		MISC_PREEMPTION_RATE(vmx_caps.misc);
-	vmwrite(VMCS_PREEMPTION_TIMER, (uint32_t)ticks);
+	if (!guest_has.timer_kept)
+		vcpu->quick_exits = 0;
+	ticks = max_u64(ticks, SHORTEST_STAY) >> MISC_PREEMPTION_RATE(vmx_caps.misc);
+	vmwrite(VMCS_PREEMPTION_TIMER, (uint32_t)ticks + 1);
 }
 
 static void take_eoi_exits(struct vcpu *vcpu)
@@ -160,7 +168,7 @@ static void take_eoi_exits(struct vcpu *vcpu)
 	vcpu->eoi_generation = __atomic_load_n(&vm->eoi_generation, __ATOMIC_ACQUIRE);
 	for (unsigned int i = 0; i < 4; i++)
 		vcpu->lapic.eoi_exit[i] = __atomic_load_n(&vm->eoi_exits[i], __ATOMIC_RELAXED);
-	if (!apicv_in_use())
+	if (!guest_has.apicv)
 		return;
 	vmwrite(VMCS_EOI_EXIT_BITMAP_0, vcpu->lapic.eoi_exit[0]);
 	vmwrite(VMCS_EOI_EXIT_BITMAP_1, vcpu->lapic.eoi_exit[1]);
@@ -169,10 +177,19 @@ static void take_eoi_exits(struct vcpu *vcpu)
 }
 
 /* A halted vCPU goes on for an NMI, an interrupt it would take, or an event being injected. */
-static bool wakes(struct vcpu *vcpu, bool nmi)
+static bool wakes(struct vcpu *vcpu, bool posted)
 {
-	return nmi || (vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) ||
+	return posted || (vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) ||
 	       (vlapic_has_interrupt(&vcpu->lapic) && (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF));
+}
+
+bool virt_vcpu_has_event(struct vcpu *vcpu)
+{
+	uint32_t pending = __atomic_load_n(&vcpu->pending, __ATOMIC_SEQ_CST);
+
+	if (vcpu->activity == HV_ACTIVITY_WAIT_SIPI)
+		return pending & (PENDING_SIPI | PENDING_INIT);
+	return vcpu->activity != HV_ACTIVITY_HALTED || wakes(vcpu, pending);
 }
 
 void vcpu_prepare(struct vmx_cpu *v, struct vcpu *vcpu)
@@ -205,8 +222,8 @@ void vcpu_prepare(struct vmx_cpu *v, struct vcpu *vcpu)
 	}
 	inject_nmi(vcpu, nmi);
 	inject_interrupt(vcpu);
-	arm_timer(vcpu);
-	speculation_before_guest();
+	vcpu_arm_timer(vcpu);
+	speculation_clear_buffers();
 }
 
 uint64_t vm_deliver(struct vm *vm, struct vcpu *source, const struct vlapic_message *m)

@@ -23,47 +23,94 @@
 #define MSR_SPEC_CTRL	   0x48u
 #define MSR_PRED_CMD	   0x49u
 #define MSR_MICROCODE	   0x8bu
-#define MSR_MTRRCAP	   0xfeu
 #define MSR_ARCH_CAP	   0x10au
-#define MSR_SYSENTER_CS	   0x174u
-#define MSR_SYSENTER_ESP   0x175u
-#define MSR_SYSENTER_EIP   0x176u
-#define MSR_MCG_CAP	   0x179u
+#define MSR_FEATURES	   0x140u
 #define MSR_MCG_STATUS	   0x17au
-#define MSR_MISC_ENABLE	   0x1a0u
-#define MSR_DEBUGCTL	   0x1d9u
-#define MSR_MTRR_DEF_TYPE  0x2ffu
-#define MSR_TSC_DEADLINE   0x6e0u
 #define MSR_X2APIC_FIRST   0x800u
 #define MSR_X2APIC_LAST	   0x8ffu
-#define MSR_XSS		   0xda0u
-#define MSR_STAR	   0xc0000081u
-#define MSR_FMASK	   0xc0000084u
-#define MSR_TSC_AUX	   0xc0000103u
-#define MTRR_VARIABLE_LAST 0x20fu
-#define MTRR_CAP_VALUE	   UINT64_C(0x508)		/* 8 variable ranges, fixed ranges, WC */
+#define MSR_MTRR_VARIABLE  0x200u
+#define MTRR_CAP_VALUE	   0x508u /* 8 variable ranges, fixed ranges, WC */
+#define FEATURES_LOCKED	   1u
 #define MICROCODE_REVISION (UINT64_C(0xffffffff) << 32) /* newer than any that Linux mistrusts */
 #define EFER_GUEST	   (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define CPUID_SPEC_CTRL	   7, 3, 26 /* leaf, EDX, bit */
+#define CPUID_ARCH_CAP	   7, 3, 29
 /* Readable x2APIC registers by offset: id, version, TPR, PPR, LDR, SPIV, ISR to IRR, ESR, ICR, LVT,
  * initial count, divide (SDM 3A "x2APIC Register Address Space"). */
 #define X2APIC_FROM_PAGE                                                                           \
 	(MASK64(3, 2) | BIT64(8) | BIT64(0xa) | BIT64(0xd) | MASK64(0x28, 0xf) | BIT64(0x30) |     \
 	 MASK64(0x38, 0x32) | BIT64(0x3e))
-#define LOCKED_OFF 1
-#define LEAF_7	   7
 
 static struct log_limit limit;
 
-/* Passed through, both directions unless @read_only; what they hold is switched. */
-static const struct {
-	uint32_t msr;
-	bool read_only;
-} passed[] = {
-	{MSR_TSC, true}, /* TSC offsetting applies */
-	{MSR_SYSENTER_CS, false}, {MSR_SYSENTER_ESP, false}, {MSR_SYSENTER_EIP, false},
-	{MSR_FS_BASE, false},	  {MSR_GS_BASE, false},	     {MSR_KERNEL_GS_BASE, false},
-	{MSR_PAT, false},
+enum {
+#define X(width, name, encoding) RAW_##name = encoding,
+	VMCS_FIELDS(X)
+#undef X
 };
+
+enum where { CONSTANT, MEMBER, FIELD }; /* of struct vcpu, of the VMCS */
+enum write { REFUSED, ANY, ZERO, LOW_32, CANONICAL, MEMORY_TYPES };
+enum more { PASSED = 1, LIVE = 2 }; /* no exit; the register holds it while the vCPU runs */
+
+#define AT(member) MEMBER, offsetof(struct vcpu, member)
+
+/* MSRs that are values; the most frequent one first. */
+static const struct msr_row {
+	uint32_t msr;
+	enum where where;
+	uint32_t at; /* offset, encoding, or the value */
+	enum write write;
+	enum more more;
+} rows[] = {
+	{0x1a0, AT(misc_enable), ANY, 0},
+	{0x3a, CONSTANT, FEATURES_LOCKED, REFUSED, 0},
+	{0xfe, CONSTANT, MTRR_CAP_VALUE, REFUSED, 0},
+	{0x174, FIELD, RAW_GUEST_SYSENTER_CS, ANY, PASSED},
+	{0x175, FIELD, RAW_GUEST_SYSENTER_ESP, CANONICAL, PASSED},
+	{0x176, FIELD, RAW_GUEST_SYSENTER_EIP, CANONICAL, PASSED},
+	{0x1d9, FIELD, RAW_GUEST_DEBUGCTL, ZERO, 0}, /* no branch records, no BTF */
+	{0x277, FIELD, RAW_GUEST_PAT, MEMORY_TYPES, PASSED},
+	{0x2ff, AT(mtrr_def_type), ANY, 0},
+	{0xda0, AT(xss), ZERO, 0}, /* its CPUID offers no supervisor component */
+	{0xc0000081, AT(msr[CACHED_STAR]), ANY, LIVE},
+	{0xc0000082, AT(msr[CACHED_LSTAR]), CANONICAL, LIVE},
+	{0xc0000083, AT(msr[CACHED_CSTAR]), CANONICAL, LIVE},
+	{0xc0000084, AT(msr[CACHED_FMASK]), LOW_32, LIVE},
+	{0xc0000100, FIELD, RAW_GUEST_ES_BASE + 2 * SEG_FS, CANONICAL, PASSED},
+	{0xc0000101, FIELD, RAW_GUEST_ES_BASE + 2 * SEG_GS, CANONICAL, PASSED},
+	{0xc0000102, AT(kernel_gs_base), CANONICAL, PASSED},
+	{0xc0000103, AT(tsc_aux), LOW_32, LIVE},
+};
+
+/* Read by systems that ask nobody whether they exist, and zero: platform id, power-on
+ * configuration, SMI count, FSB clock, platform info, features, machine check (none), performance
+ * status, thermal, turbo, power limits. */
+static const uint16_t zeros[] = {0x17,	       0x2a,  0x34,	      0xcd,  0xce,
+				 MSR_FEATURES, 0x179, MSR_MCG_STATUS, 0x198, 0x199,
+				 0x19a,	       0x19b, 0x19c,	      0x1ad, 0x606};
+
+static const struct msr_row *row_of(uint32_t msr)
+{
+	for (const struct msr_row *r = rows; r < rows + ARRAY_SIZE(rows); r++)
+		if (r->msr == msr)
+			return r;
+	return NULL;
+}
+
+/* Where the MTRR @msr is kept; NULL: it is none. */
+static uint64_t *mtrr(struct vcpu *vcpu, uint32_t msr)
+{
+	static const uint16_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+					 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+
+	if (msr - MSR_MTRR_VARIABLE < VARIABLE_MTRRS)
+		return &vcpu->mtrr[msr - MSR_MTRR_VARIABLE];
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+		if (fixed[i] == msr)
+			return &vcpu->mtrr[VARIABLE_MTRRS + i];
+	return NULL;
+}
 
 static void open_msr(uint8_t *bitmap, uint32_t msr, bool write)
 {
@@ -78,13 +125,12 @@ void guest_msr_bitmaps(struct virt_vm *virt)
 
 	for (unsigned int m = 0; m < 2; m++) {
 		memset(virt->msr_bitmap[m], 0xff, PAGE_SIZE);
-		for (size_t i = 0; i < ARRAY_SIZE(passed); i++) {
-			open_msr(virt->msr_bitmap[m], passed[i].msr, false);
-			if (!passed[i].read_only)
-				open_msr(virt->msr_bitmap[m], passed[i].msr, true);
-		}
+		open_msr(virt->msr_bitmap[m], MSR_TSC, false); /* TSC offsetting applies */
+		for (size_t i = 0; i < 2 * ARRAY_SIZE(rows); i++)
+			if (rows[i / 2].more & PASSED)
+				open_msr(virt->msr_bitmap[m], rows[i / 2].msr, i & 1);
 	}
-	if (!apicv_in_use())
+	if (!guest_has.apicv)
 		return;
 	/* x2APIC mode: the processor answers reads from the page, and it answers for registers that
 	 * do not exist too: those fault, so they exit, like the timer's running count. */
@@ -101,7 +147,7 @@ void guest_apic_mode(struct vcpu *vcpu)
 	uint32_t c = vmread(VMCS_CPU2_CONTROLS) & ~(CPU2_APIC_ACCESSES | CPU2_X2APIC_MODE);
 
 	vmwrite(VMCS_MSR_BITMAP, vm_hpa(vcpu->vm->virt->msr_bitmap[x2]).v);
-	if (apicv_in_use() && vlapic_enabled(&vcpu->lapic))
+	if (guest_has.apicv && vlapic_enabled(&vcpu->lapic))
 		c |= x2 ? CPU2_X2APIC_MODE : CPU2_APIC_ACCESSES;
 	if (c != vmread(VMCS_CPU2_CONTROLS)) {
 		vmwrite(VMCS_CPU2_CONTROLS, c);
@@ -121,49 +167,34 @@ bool guest_apic_effect(struct vcpu *vcpu, const struct vlapic_effect *e, enum hv
 	return false;
 }
 
-/* Index into vcpu->mtrr, or -1. */
-static int mtrr_index(uint32_t msr)
+/* Where struct vcpu has the value of a MEMBER. */
+static uint64_t *member(struct vcpu *vcpu, const struct msr_row *r)
 {
-	static const uint32_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
-					 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
-
-	if (msr >= 0x200 && msr <= MTRR_VARIABLE_LAST)
-		return (int)(msr - 0x200);
-	for (unsigned int i = 0; i < ARRAY_SIZE(fixed); i++)
-		if (fixed[i] == msr)
-			return (int)(16 + i);
-	return -1;
-}
-
-static bool has_cpuid_bit(const struct vcpu *vcpu, uint32_t edx_bit)
-{
-	for (uint32_t i = 0; i < vcpu->cpuids; i++)
-		if (vcpu->cpuid[i].function == LEAF_7 && vcpu->cpuid[i].index == 0)
-			return vcpu->cpuid[i].edx & BIT64(edx_bit);
-	return false;
-}
-
-static bool apic_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
-{
-	return vlapic_x2apic(&vcpu->lapic) &&
-	       vlapic_read(&vcpu->lapic, (msr - MSR_X2APIC_FIRST) * 16, vcpu_tsc(vcpu), value) == 0;
+	return (uint64_t *)((uint8_t *)vcpu + r->at);
 }
 
 bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
-	int i = mtrr_index(msr);
+	const struct msr_row *r = row_of(msr);
 
-	*value = 0;
+	if (r) {
+		*value = r->where == MEMBER  ? *member(vcpu, r)
+			 : r->where == FIELD ? vmcs_read_raw(r->at)
+					     : r->at;
+		return true;
+	}
 	if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
-		return apic_read(vcpu, msr, value);
-	if (msr >= MSR_STAR && msr <= MSR_FMASK) {
-		*value = vcpu->msr[msr - MSR_STAR];
+		return vlapic_x2apic(&vcpu->lapic) &&
+		       !vlapic_read(&vcpu->lapic, (msr - MSR_X2APIC_FIRST) * 16, vcpu_tsc(vcpu),
+				    value);
+	if (mtrr(vcpu, msr)) {
+		*value = *mtrr(vcpu, msr);
 		return true;
 	}
-	if (i >= 0) {
-		*value = vcpu->mtrr[i];
-		return true;
-	}
+	*value = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(zeros); i++)
+		if (zeros[i] == msr)
+			return true;
 	switch (msr) {
 	case MSR_TSC:
 		*value = vcpu_tsc(vcpu);
@@ -171,83 +202,23 @@ bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	case MSR_APIC_BASE_:
 		*value = vcpu->lapic.base;
 		return true;
-	case MSR_IA32_FEATURE_CONTROL:
-		*value = LOCKED_OFF;
-		return true;
 	case MSR_TSC_ADJUST:
 		*value = vcpu->tsc_adjust;
 		return true;
 	case MSR_SPEC_CTRL:
 		*value = vcpu->spec_ctrl;
-		return has_cpuid_bit(vcpu, 26);
+		return guest_cpuid_has(&vcpu->cpuid, CPUID_SPEC_CTRL);
 	case MSR_MICROCODE:
 		*value = MICROCODE_REVISION;
 		return true;
-	case MSR_MTRRCAP:
-		*value = MTRR_CAP_VALUE;
-		return true;
 	case MSR_ARCH_CAP:
-		return has_cpuid_bit(vcpu, 29) && rdmsr_safe(MSR_ARCH_CAP, value);
-	case MSR_SYSENTER_CS:
-		*value = vmread(VMCS_GUEST_SYSENTER_CS);
-		return true;
-	case MSR_SYSENTER_ESP:
-		*value = vmread(VMCS_GUEST_SYSENTER_ESP);
-		return true;
-	case MSR_SYSENTER_EIP:
-		*value = vmread(VMCS_GUEST_SYSENTER_EIP);
-		return true;
-	case MSR_MISC_ENABLE:
-		*value = vcpu->misc_enable;
-		return true;
-	case MSR_DEBUGCTL:
-		*value = vmread(VMCS_GUEST_DEBUGCTL);
-		return true;
-	case MSR_PAT:
-		*value = vmread(VMCS_GUEST_PAT);
-		return true;
-	case MSR_MTRR_DEF_TYPE:
-		*value = vcpu->mtrr_def_type;
-		return true;
+		return guest_cpuid_has(&vcpu->cpuid, CPUID_ARCH_CAP) &&
+		       rdmsr_safe(MSR_ARCH_CAP, value);
 	case MSR_TSC_DEADLINE:
 		*value = vlapic_read_tsc_deadline(&vcpu->lapic, vcpu_tsc(vcpu));
 		return true;
-	case MSR_XSS:
-		*value = vcpu->xss;
-		return true;
 	case MSR_EFER:
 		*value = vmread(VMCS_GUEST_EFER);
-		return true;
-	case MSR_FS_BASE:
-		*value = vmread(VMCS_GUEST_FS_BASE);
-		return true;
-	case MSR_GS_BASE:
-		*value = vmread(VMCS_GUEST_GS_BASE);
-		return true;
-	case MSR_KERNEL_GS_BASE:
-		*value = vcpu->kernel_gs_base;
-		return true;
-	case MSR_TSC_AUX:
-		*value = vcpu->tsc_aux;
-		return true;
-	/* Read by systems that ask nobody whether they exist: platform id, power-on configuration,
-	 * FSB clock, platform info, features, machine check (none), performance status, thermal,
-	 * power limits. */
-	case 0x17:
-	case 0x2a:
-	case 0x34:
-	case 0xcd:
-	case 0xce:
-	case 0x140:
-	case MSR_MCG_CAP:
-	case MSR_MCG_STATUS:
-	case 0x198:
-	case 0x199:
-	case 0x19a:
-	case 0x19b:
-	case 0x19c:
-	case 0x1ad:
-	case 0x606:
 		return true;
 	default:
 		log_limited(&limit, LOG_DBG, "VM %x: RDMSR %#x: #GP", vcpu->vm->handle, msr);
@@ -255,27 +226,12 @@ bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	}
 }
 
-static bool write_tsc(struct vcpu *vcpu, uint64_t value)
+static bool move_tsc(struct vcpu *vcpu, uint64_t delta)
 {
-	int64_t delta = (int64_t)(value - vcpu_tsc(vcpu));
-
-	vcpu->tsc_offset += (uint64_t)delta;
-	vcpu->tsc_adjust += (uint64_t)delta;
+	vcpu->tsc_offset += delta;
+	vcpu->tsc_adjust += delta;
 	vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
-	vlapic_tsc_moved(&vcpu->lapic, delta);
-	return true;
-}
-
-static bool write_tsc_adjust(struct vcpu *vcpu, uint64_t value, bool host)
-{
-	int64_t delta = (int64_t)(value - vcpu->tsc_adjust);
-
-	vcpu->tsc_adjust = value;
-	if (!host) {
-		vcpu->tsc_offset += (uint64_t)delta;
-		vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
-		vlapic_tsc_moved(&vcpu->lapic, delta);
-	}
+	vlapic_tsc_moved(&vcpu->lapic, (int64_t)delta);
 	return true;
 }
 
@@ -302,11 +258,10 @@ static bool write_apic(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 }
 
 /* EFER by MSR: LMA follows paging, not this write; LME must not change under paging. */
-static bool write_efer(struct vcpu *vcpu, uint64_t value, bool host)
+static bool write_efer(uint64_t value, bool host)
 {
 	uint64_t old = vmread(VMCS_GUEST_EFER);
 
-	(void)vcpu;
 	if (value & ~EFER_GUEST)
 		return false;
 	if (!host) {
@@ -334,98 +289,80 @@ static bool canonical(uint64_t v)
 	return (uint64_t)((int64_t)(v << 16) >> 16) == v;
 }
 
+static bool acceptable(enum write write, uint64_t value)
+{
+	switch (write) {
+	case ZERO:
+		return value == 0;
+	case LOW_32:
+		return !(value >> 32);
+	case CANONICAL:
+		return canonical(value);
+	case MEMORY_TYPES:
+		return pat_valid(value);
+	default:
+		return write != REFUSED;
+	}
+}
+
+/* While the guest runs the register is live. */
+static bool write_live(const struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	return this_vmx()->vcpu != vcpu || wrmsr_safe(msr, value);
+}
+
+static bool write_row(struct vcpu *vcpu, const struct msr_row *r, uint64_t value)
+{
+	if (!acceptable(r->write, value))
+		return false;
+	if (r->where == MEMBER)
+		*member(vcpu, r) = value;
+	else if (r->where == FIELD)
+		vmcs_write_raw(r->at, value);
+	return !(r->more & LIVE) || write_live(vcpu, r->msr, value);
+}
+
 bool guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value, bool host)
 {
-	int i = mtrr_index(msr);
+	const struct msr_row *r;
 
 	if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
 		return write_apic(vcpu, msr, value);
-	if (i >= 0) {
-		vcpu->mtrr[i] = value;
+	r = row_of(msr);
+	if (r)
+		return write_row(vcpu, r, value);
+	if (mtrr(vcpu, msr)) {
+		*mtrr(vcpu, msr) = value;
 		return true;
 	}
 	switch (msr) {
 	case MSR_TSC:
-		return write_tsc(vcpu, value);
+		return move_tsc(vcpu, value - vcpu_tsc(vcpu));
 	case MSR_APIC_BASE_:
 		return write_apic_base(vcpu, value, host);
 	case MSR_TSC_ADJUST:
-		return write_tsc_adjust(vcpu, value, host);
+		if (!host)
+			return move_tsc(vcpu, value - vcpu->tsc_adjust);
+		vcpu->tsc_adjust = value;
+		return true;
 	case MSR_SPEC_CTRL:
-		if (!has_cpuid_bit(vcpu, 26) || (value & ~UINT64_C(7)))
+		if (!guest_cpuid_has(&vcpu->cpuid, CPUID_SPEC_CTRL) || (value & ~UINT64_C(7)))
 			return false;
 		vcpu->spec_ctrl = value;
-		/* While the guest runs the register is live. */
-		return this_vmx()->vcpu != vcpu || wrmsr_safe(MSR_SPEC_CTRL, value);
+		return write_live(vcpu, msr, value);
 	case MSR_PRED_CMD:
-		if (!has_cpuid_bit(vcpu, 26) || (value & ~UINT64_C(1)))
+		if (!guest_cpuid_has(&vcpu->cpuid, CPUID_SPEC_CTRL) || (value & ~UINT64_C(1)))
 			return false;
 		return !value || host || wrmsr_safe(MSR_PRED_CMD, value);
 	case MSR_MICROCODE:
+	case MSR_FEATURES:
 	case MSR_MCG_STATUS:
-	case 0x140:
-		return true;
-	case MSR_SYSENTER_CS:
-		vmwrite(VMCS_GUEST_SYSENTER_CS, (uint32_t)value);
-		return true;
-	case MSR_SYSENTER_ESP:
-		if (!canonical(value))
-			return false;
-		vmwrite(VMCS_GUEST_SYSENTER_ESP, value);
-		return true;
-	case MSR_SYSENTER_EIP:
-		if (!canonical(value))
-			return false;
-		vmwrite(VMCS_GUEST_SYSENTER_EIP, value);
-		return true;
-	case MSR_MISC_ENABLE:
-		vcpu->misc_enable = value;
-		return true;
-	case MSR_DEBUGCTL: /* neither branch records nor single-step on branches are offered */
-		return value == 0;
-	case MSR_PAT:
-		if (!pat_valid(value))
-			return false;
-		vmwrite(VMCS_GUEST_PAT, value);
-		return true;
-	case MSR_MTRR_DEF_TYPE:
-		vcpu->mtrr_def_type = value;
 		return true;
 	case MSR_TSC_DEADLINE:
 		vlapic_write_tsc_deadline(&vcpu->lapic, value, vcpu_tsc(vcpu));
 		return true;
-	case MSR_XSS: /* its CPUID offers no supervisor component */
-		return value == 0;
 	case MSR_EFER:
-		return write_efer(vcpu, value, host);
-	case MSR_FS_BASE:
-		if (!canonical(value))
-			return false;
-		vmwrite(VMCS_GUEST_FS_BASE, value);
-		return true;
-	case MSR_GS_BASE:
-		if (!canonical(value))
-			return false;
-		vmwrite(VMCS_GUEST_GS_BASE, value);
-		return true;
-	case MSR_KERNEL_GS_BASE:
-		if (!canonical(value))
-			return false;
-		vcpu->kernel_gs_base = value;
-		return true;
-	case MSR_TSC_AUX:
-		if (value >> 32)
-			return false;
-		vcpu->tsc_aux = value;
-		return this_vmx()->vcpu != vcpu || wrmsr_safe(MSR_TSC_AUX, value);
-	case MSR_STAR ... MSR_FMASK:
-		if ((msr == MSR_STAR + CACHED_LSTAR || msr == MSR_STAR + CACHED_CSTAR) &&
-		    !canonical(value))
-			return false;
-		if (msr == MSR_FMASK && value >> 32)
-			return false;
-		vcpu->msr[msr - MSR_STAR] = value;
-		return this_vmx()->vcpu != vcpu || wrmsr_safe(msr, value);
+		return write_efer(value, host);
 	default:
 		log_limited(&limit, LOG_DBG, "VM %x: WRMSR %#x: #GP", vcpu->vm->handle, msr);
 		return false;

@@ -10,6 +10,8 @@
 
 #include <vm.h>
 #include <x86/asm.h>
+#include <x86/virt.h>
+#include <x86/vmx/cr.h>
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
@@ -17,32 +19,48 @@
 #define RFLAGS_ONE     2
 #define XCR0_AVX512    UINT64_C(0xe0)
 
-/* As struct hv_sregs has them, from `cs` on. */
+/* As struct hv_sregs has them, from `cs` on: code and data first. */
 static const enum vmcs_segment segments[] = {SEG_CS, SEG_DS, SEG_ES, SEG_FS,
 					     SEG_GS, SEG_SS, SEG_TR, SEG_LDTR};
+#define CODE_AND_DATA 6
+
+/* X(member of struct hv_sregs, VMCS name): what moves as it is. */
+#define PLAIN(X)                                                                                   \
+	X(gdt.base, GDTR_BASE)                                                                     \
+	X(gdt.limit, GDTR_LIMIT)                                                                   \
+	X(idt.base, IDTR_BASE)                                                                     \
+	X(idt.limit, IDTR_LIMIT)                                                                   \
+	X(cr3, CR3)                                                                                \
+	X(efer, EFER)                                                                              \
+	X(pdpte[0], PDPTE0)                                                                        \
+	X(pdpte[1], PDPTE1)                                                                        \
+	X(pdpte[2], PDPTE2)                                                                        \
+	X(pdpte[3], PDPTE3)
+#define GET(member, name) s->member = vmread(VMCS_GUEST_##name);
+#define SET(member, name) vmwrite(VMCS_GUEST_##name, s.member);
+
+static void get_segments(struct hv_sregs *s, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		vmcs_get_segment(segments[i], &(&s->cs)[i]);
+}
+
+void vcpu_get_segments(struct vcpu *vcpu)
+{
+	get_segments(&vcpu->page->sregs, CODE_AND_DATA);
+}
 
 static void get_sregs(struct vcpu *vcpu)
 {
 	struct hv_sregs *s = &vcpu->page->sregs;
-	uint64_t mask0 = vmread(VMCS_CR0_MASK), mask4 = vmread(VMCS_CR4_MASK);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(segments); i++)
-		vmcs_get_segment(segments[i], &(&s->cs)[i]);
-	s->gdt.base = vmread(VMCS_GUEST_GDTR_BASE);
-	s->gdt.limit = vmread(VMCS_GUEST_GDTR_LIMIT);
-	s->idt.base = vmread(VMCS_GUEST_IDTR_BASE);
-	s->idt.limit = vmread(VMCS_GUEST_IDTR_LIMIT);
-	s->cr0 = (vmread(VMCS_GUEST_CR0) & ~mask0) | (vmread(VMCS_CR0_SHADOW) & mask0);
+	get_segments(s, ARRAY_SIZE(segments));
+	PLAIN(GET)
+	s->cr0 = cr0_read();
 	s->cr2 = vcpu->cr2;
-	s->cr3 = vmread(VMCS_GUEST_CR3);
-	s->cr4 = (vmread(VMCS_GUEST_CR4) & ~mask4) | (vmread(VMCS_CR4_SHADOW) & mask4);
+	s->cr4 = cr4_read();
 	s->cr8 = vcpu->lapic.regs[VLAPIC_TPR / 4] >> 4;
-	s->efer = vmread(VMCS_GUEST_EFER);
 	s->apic_base = vcpu->lapic.base;
-	s->pdpte[0] = vmread(VMCS_GUEST_PDPTE0);
-	s->pdpte[1] = vmread(VMCS_GUEST_PDPTE1);
-	s->pdpte[2] = vmread(VMCS_GUEST_PDPTE2);
-	s->pdpte[3] = vmread(VMCS_GUEST_PDPTE3);
 }
 
 static int set_sregs(struct vcpu *vcpu)
@@ -59,21 +77,12 @@ static int set_sregs(struct vcpu *vcpu)
 
 		vmcs_set_segment(segments[i], g->selector, g->base, g->limit, g->access);
 	}
-	vmwrite(VMCS_GUEST_GDTR_BASE, s.gdt.base);
-	vmwrite(VMCS_GUEST_GDTR_LIMIT, s.gdt.limit);
-	vmwrite(VMCS_GUEST_IDTR_BASE, s.idt.base);
-	vmwrite(VMCS_GUEST_IDTR_LIMIT, s.idt.limit);
+	PLAIN(SET)
 	vmwrite(VMCS_CR0_SHADOW, s.cr0);
 	vmwrite(VMCS_GUEST_CR0, (s.cr0 & ~(CR0_CD | CR0_NW)) | CR0_NE);
 	vmwrite(VMCS_CR4_SHADOW, s.cr4);
 	vmwrite(VMCS_GUEST_CR4, s.cr4 | CR4_VMXE);
-	vmwrite(VMCS_GUEST_CR3, s.cr3);
-	vmwrite(VMCS_GUEST_EFER, s.efer);
 	vmwrite(VMCS_ENTRY_CONTROLS, s.efer & EFER_LMA ? controls | ENTRY_IA32E_GUEST : controls);
-	vmwrite(VMCS_GUEST_PDPTE0, s.pdpte[0]);
-	vmwrite(VMCS_GUEST_PDPTE1, s.pdpte[1]);
-	vmwrite(VMCS_GUEST_PDPTE2, s.pdpte[2]);
-	vmwrite(VMCS_GUEST_PDPTE3, s.pdpte[3]);
 	vcpu->cr2 = s.cr2;
 	vcpu->flush_vpid = true;
 	return 0;
@@ -121,14 +130,14 @@ static int set_events(struct vcpu *vcpu)
 /* What XSETBV would refuse (SDM 1 "Managing State Using the XSAVE Feature Set"). */
 static bool xcr0_valid(uint64_t x)
 {
-	if (!vcpu_xcr0_allowed())
+	if (!guest_has.xcr0)
 		return x <= 1;
-	if ((x & ~vcpu_xcr0_allowed()) || !(x & 1) || ((x & 4) && !(x & 2)))
+	if ((x & ~guest_has.xcr0) || !(x & 1) || ((x & 4) && !(x & 2)))
 		return false;
 	return !(x & XCR0_AVX512) || ((x & XCR0_AVX512) == XCR0_AVX512 && (x & 4));
 }
 
-void vcpu_get_groups(struct vcpu *vcpu, uint32_t groups)
+void virt_vcpu_get(struct vcpu *vcpu, uint32_t groups)
 {
 	struct hv_vcpu_page *p = vcpu->page;
 
@@ -140,8 +149,8 @@ void vcpu_get_groups(struct vcpu *vcpu, uint32_t groups)
 	if (groups & HV_GROUP_SREGS)
 		get_sregs(vcpu);
 	if (groups & HV_GROUP_DEBUG) {
-		memcpy(p->debug.dr, vcpu->dr, sizeof(vcpu->dr));
-		p->debug.dr6 = vcpu->dr6;
+		memcpy(p->debug.dr, vcpu->dr, sizeof(p->debug.dr));
+		p->debug.dr6 = vcpu->dr[4];
 		p->debug.dr7 = vmread(VMCS_GUEST_DR7);
 	}
 	if (groups & HV_GROUP_EVENTS)
@@ -156,7 +165,7 @@ void vcpu_get_groups(struct vcpu *vcpu, uint32_t groups)
 	}
 }
 
-int vcpu_set_groups(struct vcpu *vcpu, uint32_t groups)
+int virt_vcpu_set(struct vcpu *vcpu, uint32_t groups)
 {
 	struct hv_vcpu_page *p = vcpu->page;
 	uint64_t xcr0 = p->xcr0;
@@ -176,8 +185,8 @@ int vcpu_set_groups(struct vcpu *vcpu, uint32_t groups)
 		err = set_sregs(vcpu);
 	if (!err && (groups & HV_GROUP_DEBUG)) {
 		/* Values that MOV to DR6 and DR7 would fault on are cut. */
-		memcpy(vcpu->dr, p->debug.dr, sizeof(vcpu->dr));
-		vcpu->dr6 = (uint32_t)p->debug.dr6;
+		memcpy(vcpu->dr, p->debug.dr, sizeof(p->debug.dr));
+		vcpu->dr[4] = (uint32_t)p->debug.dr6;
 		vmwrite(VMCS_GUEST_DR7, (uint32_t)p->debug.dr7);
 	}
 	if (!err && (groups & HV_GROUP_EVENTS))

@@ -33,16 +33,22 @@ static uint32_t optional(enum vmx_option opt, uint32_t bits)
 	return vmx_caps_has(&vmx_caps, opt) ? bits : 0;
 }
 
-bool apicv_in_use(void)
-{
-	return vmx_caps_has(&vmx_caps, VMX_OPT_APIC_REGISTERS) &&
-	       vmx_caps_has(&vmx_caps, VMX_OPT_VIRTUAL_INTERRUPTS) &&
-	       vmx_caps_has(&vmx_caps, VMX_OPT_X2APIC_MODE) &&
-	       (vmx_caps.cpu2.may & CPU2_APIC_ACCESSES);
-}
+struct guest_has guest_has;
 
 void guest_boot_init(void)
 {
+	guest_has.apicv = vmx_caps_has(&vmx_caps, VMX_OPT_APIC_REGISTERS) &&
+			  vmx_caps_has(&vmx_caps, VMX_OPT_VIRTUAL_INTERRUPTS) &&
+			  vmx_caps_has(&vmx_caps, VMX_OPT_X2APIC_MODE) &&
+			  (vmx_caps.cpu2.may & CPU2_APIC_ACCESSES);
+	guest_has.tpr_shadow = vmx_caps_has(&vmx_caps, VMX_OPT_TPR_SHADOW);
+	guest_has.timer = vmx_caps_has(&vmx_caps, VMX_OPT_PREEMPTION_TIMER);
+	guest_has.rdtscp = vmx_caps.cpu2.may & CPU2_RDTSCP;
+	if (read_cr4() & CR4_OSXSAVE)
+		guest_has.xcr0 =
+			XCR0_ALLOWED & (cpuid(0xd, 0).eax | (uint64_t)cpuid(0xd, 0).edx << 32);
+	guest_has.physical_bits = cpuid_has_leaf(0x80000008) ? cpuid(0x80000008, 0).eax & 0xff : 36;
+	guest_has.timer_kept = guest_has.timer && (vmx_caps.exit.may & EXIT_SAVE_PREEMPTION_TIMER);
 	apic_access_page = hpa_of(boot_alloc_pages(1)).v;
 }
 
@@ -74,7 +80,7 @@ int virt_vm_init(struct vm *vm)
 	err = ept_init(&virt->ept, &virt->pages, optional(VMX_OPT_EPT_1G, 1) ? EPT_1G : EPT_2M);
 	if (err)
 		return err;
-	if (apicv_in_use()) {
+	if (guest_has.apicv) {
 		err = ept_map(&virt->ept, GPA(VLAPIC_DEFAULT_BASE), HPA(apic_access_page),
 			      PAGE_SIZE, EPT_R | EPT_W | EPT_TYPE(MEMORY_WB), EPT_4K);
 		if (err)
@@ -87,7 +93,7 @@ int virt_vm_init(struct vm *vm)
 	return 0;
 }
 
-static void init_vmcs(struct vcpu *vcpu)
+static void init_vmcs(struct vcpu *vcpu, void *page)
 {
 	struct vmcs_setup s = {
 		.pin = PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS |
@@ -96,6 +102,7 @@ static void init_vmcs(struct vcpu *vcpu)
 		       CPU_MOV_DR_EXITING | CPU_IO_EXITING |
 		       (vmx_caps.cpu.may & (CPU_MWAIT_EXITING | CPU_MONITOR_EXITING)),
 		.cpu2 = CPU2_WBINVD_EXITING | optional(VMX_OPT_PAUSE_LOOP, CPU2_PAUSE_LOOP_EXITING),
+		.exit = guest_has.timer_kept ? EXIT_SAVE_PREEMPTION_TIMER : 0,
 		/* #AC and #DB too: a guest can make their delivery loop without ever reaching an
 		 * interrupt window. */
 		.exceptions = BIT64(VECTOR_MC) | BIT64(VECTOR_AC) | BIT64(VECTOR_DB),
@@ -105,12 +112,11 @@ static void init_vmcs(struct vcpu *vcpu)
 		.vpid = vcpu->vpid,
 	};
 
-	s.cpu |= vmx_caps_has(&vmx_caps, VMX_OPT_TPR_SHADOW)
-			 ? CPU_TPR_SHADOW
-			 : CPU_CR8_LOAD_EXITING | CPU_CR8_STORE_EXITING;
-	if (apicv_in_use())
+	s.cpu |= guest_has.tpr_shadow ? CPU_TPR_SHADOW
+				      : CPU_CR8_LOAD_EXITING | CPU_CR8_STORE_EXITING;
+	if (guest_has.apicv)
 		s.cpu2 |= CPU2_VIRTUAL_INTERRUPTS | CPU2_APIC_REGISTERS;
-	vmx_init_vmcs(vcpu->vmcs, &s);
+	vcpu->vmcs = vmx_init_vmcs(page, &s);
 	if (s.cpu2 & CPU2_PAUSE_LOOP_EXITING) {
 		vmwrite(VMCS_PLE_GAP, PLE_GAP_TICKS);
 		vcpu->ple_window = PLE_WINDOW_TICKS;
@@ -120,7 +126,7 @@ static void init_vmcs(struct vcpu *vcpu)
 		vmwrite(VMCS_VIRTUAL_APIC_PAGE, arena_hpa(vcpu->lapic.regs).v);
 		vmwrite(VMCS_TPR_THRESHOLD, 0);
 	}
-	if (apicv_in_use())
+	if (guest_has.apicv)
 		vmwrite(VMCS_APIC_ACCESS_PAGE, apic_access_page);
 	vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
 	vcpu_reset(vcpu, false);
@@ -155,7 +161,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vmwrite(VMCS_GUEST_CR0, CR0_ET | CR0_NE);
 	vmwrite(VMCS_CR0_SHADOW, CR0_ET | cd);
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
-	vcpu->dr6 = 0xffff0ff0;
+	vcpu->dr[4] = 0xffff0ff0;
 	vcpu->cr2 = 0;
 	vcpu->flush_vpid = true;
 	if (init)
@@ -180,8 +186,7 @@ int64_t virt_vcpu_create(struct vm *vm, uint32_t index, uint32_t apic_id)
 	vcpu->vm = vm;
 	vcpu->index = index;
 	vcpu->apic_id = apic_id;
-	vcpu->vmcs = block + PAGE_SIZE;
-	vcpu->cpuid = (struct hv_cpuid *)(block + 3 * PAGE_SIZE);
+	vcpu->cpuid.entry = (struct hv_cpuid *)(block + 3 * PAGE_SIZE);
 	vcpu->page = (struct hv_vcpu_page *)(block + 4 * PAGE_SIZE);
 	vcpu->vpid = (uint16_t)(FIRST_VPID + (uint32_t)vm->slot * HV_MAX_VCPUS + index);
 	vcpu->last_cpu = UINT32_MAX;
@@ -192,7 +197,7 @@ int64_t virt_vcpu_create(struct vm *vm, uint32_t index, uint32_t apic_id)
 	vlapic_init(&vcpu->lapic, block + 2 * PAGE_SIZE, apic_id, index == 0,
 		    (uint32_t)BIT64(hv_lapic_timer_shift(platform.tsc_khz)), 1);
 
-	init_vmcs(vcpu);
+	init_vmcs(vcpu, block + PAGE_SIZE);
 	virt_vcpu_unvisit(vcpu);
 	vm->lapic[index] = &vcpu->lapic;
 	__atomic_store_n(&vm->vcpu[index], vcpu, __ATOMIC_RELEASE);

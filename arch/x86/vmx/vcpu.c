@@ -23,29 +23,11 @@
 #define MSR_TSC_AUX   0xc0000103u
 #define MSR_SPEC_CTRL 0x48u
 
-static struct {
-	bool xsave, rdtscp;
-	uint64_t xcr0; /* components that exist and are allowed */
-} has;
-
-void vcpu_boot_init(void)
-{
-	has.xsave = read_cr4() & CR4_OSXSAVE;
-	if (has.xsave)
-		has.xcr0 = XCR0_ALLOWED & (cpuid(0xd, 0).eax | (uint64_t)cpuid(0xd, 0).edx << 32);
-	has.rdtscp = vmx_caps.cpu2.may & CPU2_RDTSCP;
-}
-
-uint64_t vcpu_xcr0_allowed(void)
-{
-	return has.xcr0;
-}
-
 static void fpu_save(void *area)
 {
-	if (has.xsave)
-		__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((uint32_t)has.xcr0),
-				 "d"((uint32_t)(has.xcr0 >> 32))
+	if (guest_has.xcr0)
+		__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((uint32_t)guest_has.xcr0),
+				 "d"((uint32_t)(guest_has.xcr0 >> 32))
 				 : "memory");
 	else
 		__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
@@ -56,11 +38,11 @@ static bool fpu_load(const void *area)
 {
 	uint32_t ok = 0;
 
-	if (has.xsave)
+	if (guest_has.xcr0)
 		__asm__ volatile("1: xrstor64 (%1)\nmovl $1, %0\n2:\n" EX_TABLE("1b", "2b")
 				 : "+r"(ok)
-				 : "r"(area), "a"((uint32_t)has.xcr0),
-				   "d"((uint32_t)(has.xcr0 >> 32))
+				 : "r"(area), "a"((uint32_t)guest_has.xcr0),
+				   "d"((uint32_t)(guest_has.xcr0 >> 32))
 				 : "memory");
 	else
 		__asm__ volatile("1: fxrstor64 (%1)\nmovl $1, %0\n2:\n" EX_TABLE("1b", "2b")
@@ -72,7 +54,7 @@ static bool fpu_load(const void *area)
 
 static void set_xcr0(uint64_t from, uint64_t to)
 {
-	if (has.xsave && from != to)
+	if (guest_has.xcr0 && from != to)
 		BUG_ON(!xsetbv_safe(0, to));
 }
 
@@ -98,7 +80,7 @@ static void msrs_to_guest(struct vmx_cpu *v, struct vcpu *vcpu)
 			wrmsr(MSR_STAR + i, vcpu->msr[i]);
 	v->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
 	wrmsr(MSR_KERNEL_GS_BASE, vcpu->kernel_gs_base);
-	if (has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
+	if (guest_has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
 		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
 	if (v->last_vm != vcpu->vm->handle)
 		speculation_barrier();
@@ -118,7 +100,7 @@ static void msrs_to_control(struct vmx_cpu *v, struct vcpu *vcpu)
 		if (v->spec_ctrl != vcpu->spec_ctrl)
 			wrmsr(MSR_SPEC_CTRL, v->spec_ctrl);
 	}
-	if (has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
+	if (guest_has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vcpu->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
 	wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
@@ -127,32 +109,24 @@ static void msrs_to_control(struct vmx_cpu *v, struct vcpu *vcpu)
 			wrmsr(MSR_STAR + i, v->cached_msr[i]);
 }
 
-void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu)
+/* DR0 to DR3 and DR6: into @from, out of @to. */
+static void switch_debug(uint64_t from[5], const uint64_t to[5])
 {
-	v->dr[0] = read_dr0();
-	v->dr[1] = read_dr1();
-	v->dr[2] = read_dr2();
-	v->dr[3] = read_dr3();
-	v->dr6 = read_dr6();
-	write_dr0(vcpu->dr[0]);
-	write_dr1(vcpu->dr[1]);
-	write_dr2(vcpu->dr[2]);
-	write_dr3(vcpu->dr[3]);
-	write_dr6(vcpu->dr6);
+	from[0] = read_dr0();
+	from[1] = read_dr1();
+	from[2] = read_dr2();
+	from[3] = read_dr3();
+	from[4] = read_dr6();
+	write_dr0(to[0]);
+	write_dr1(to[1]);
+	write_dr2(to[2]);
+	write_dr3(to[3]);
+	write_dr6(to[4]);
 }
 
-static void debug_save(struct vmx_cpu *v, struct vcpu *vcpu)
+void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu)
 {
-	vcpu->dr[0] = read_dr0();
-	vcpu->dr[1] = read_dr1();
-	vcpu->dr[2] = read_dr2();
-	vcpu->dr[3] = read_dr3();
-	vcpu->dr6 = read_dr6();
-	write_dr0(v->dr[0]);
-	write_dr1(v->dr[1]);
-	write_dr2(v->dr[2]);
-	write_dr3(v->dr[3]);
-	write_dr6(v->dr6);
+	switch_debug(v->dr, vcpu->dr);
 }
 
 uint64_t vcpu_tsc(const struct vcpu *vcpu)
@@ -164,8 +138,10 @@ uint64_t vcpu_tsc(const struct vcpu *vcpu)
  */
 static void settle_here(struct vmx_cpu *v, struct vcpu *vcpu)
 {
-	if (vcpu->last_cpu != v->cpu->index)
+	if (vcpu->last_cpu != v->cpu->index) {
 		vmx_write_host_state(v->cpu);
+		vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_guest_exit);
+	}
 	if (vcpu->last_cpu != v->cpu->index || vcpu->flush_vpid) {
 		vmx_flush_vpid(vcpu->vpid);
 		vmx_flush_ept(vcpu->vm->virt->eptp);
@@ -178,9 +154,9 @@ void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 {
 	v->cr2 = read_cr2();
 	fpu_save(v->xsave);
-	set_xcr0(v->xcr0, has.xcr0);
+	set_xcr0(v->xcr0, guest_has.xcr0);
 	guest_fpu_load(vcpu);
-	set_xcr0(has.xcr0, vcpu->xcr0);
+	set_xcr0(guest_has.xcr0, vcpu->xcr0);
 	msrs_to_guest(v, vcpu);
 	if (vcpu->dr_live)
 		vcpu_debug_load(v, vcpu);
@@ -191,6 +167,7 @@ void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 	v->cpu->launched = 0;
 	settle_here(v, vcpu);
 	vcpu->entered_tsc = rdtsc();
+	speculation_before_stay();
 	vcpu_take_orders(vcpu);
 	vcpu_prepare(v, vcpu);
 }
@@ -207,11 +184,11 @@ void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 	vcpu->cr2 = read_cr2();
 	write_cr2(v->cr2);
 	if (vcpu->dr_live)
-		debug_save(v, vcpu);
+		switch_debug(vcpu->dr, v->dr);
 	msrs_to_control(v, vcpu);
-	set_xcr0(vcpu->xcr0, has.xcr0);
+	set_xcr0(vcpu->xcr0, guest_has.xcr0);
 	fpu_save(vcpu->page->xsave);
-	set_xcr0(has.xcr0, v->xcr0);
+	set_xcr0(guest_has.xcr0, v->xcr0);
 	BUG_ON(!fpu_load(v->xsave));
 	vcpu->stats.guest_tsc += rdtsc() - vcpu->entered_tsc;
 	vcpu->page->guest_tsc = vcpu->stats.guest_tsc;

@@ -12,7 +12,8 @@
  * whoever sets it (a stay, or a call about the stopped vCPU) may touch the vCPU. Other CPUs only
  * post: interrupts into `lapic.posted`, the rest into `pending`.
  *
- * Next: vcpu.c, guest_exit.c, guest_event.c, guest_state.c, guest_msr.c.
+ * Next: vcpu.c, guest_quick.c, guest_exit.c, guest_insn.c, guest_event.c, guest_state.c,
+ * guest_msr.c.
  */
 #pragma once
 
@@ -20,6 +21,7 @@
 #include <types.h>
 #include <vlapic.h>
 #include <x86/vmx/ept.h>
+#include <x86/vmx/guest_cpuid.h>
 #include <x86/vmx/vmx.h>
 
 struct vm;
@@ -27,15 +29,18 @@ struct vm;
 enum vcpu_pending { PENDING_NMI = 1, PENDING_INIT = 2, PENDING_SIPI = 4 };
 
 #define PLE_WINDOW_TICKS 4096
-#define GUEST_MTRRS	 27 /* 8 variable pairs and 11 fixed */
+#define VARIABLE_MTRRS	 16 /* 8 pairs */
+#define FIXED_MTRRS	 11
+#define KVM_NO_SUCH_CALL UINT64_C(0xfffffffffffffc18) /* -1000, as KVM's guests know it */
+#define MSR_TSC_DEADLINE 0x6e0u
 
 struct vcpu {
 	struct vlapic lapic; /* first: cache-line aligned */
 	struct hv_vcpu_page *page;
 	struct vm *vm;
-	void *vmcs;
-	struct hv_cpuid *cpuid; /* sorted by function, index */
-	uint32_t cpuids;
+	hpa_t vmcs;
+	struct guest_cpuid cpuid;
+	uint32_t quick_exits; /* before the timer must be set anew; guest_quick.c */
 	uint32_t index, apic_id;
 	uint16_t vpid;
 	uint32_t running; /* 0 or 1, by compare-and-swap */
@@ -43,16 +48,17 @@ struct vcpu {
 	uint8_t sipi_vector;
 	uint32_t activity; /* enum hv_activity */
 	bool dr_live;	   /* debug registers hold the guest's values; MOV DR does not exit */
+	bool nmi_window;   /* its exit is asked for */
 	bool eoi_due;	   /* the next stay ends at once with EOI of page->vector */
 	bool flush_vpid;   /* translations of this VPID are stale everywhere */
 	uint32_t last_cpu; /* it last ran there; elsewhere its VPID's translations are stale */
 	uint32_t eoi_generation; /* of vm->eoi_exits, as lapic.eoi_exit and VMCS have them */
 	uint64_t msr[CACHED_MSRS];
 	uint64_t kernel_gs_base, tsc_aux, spec_ctrl, tsc_adjust, misc_enable;
-	uint64_t mtrr_def_type, mtrr[GUEST_MTRRS];
+	uint64_t mtrr_def_type, mtrr[VARIABLE_MTRRS + FIXED_MTRRS];
 	uint64_t tsc_offset;
 	uint64_t xcr0, xss;
-	uint64_t cr2, dr[4], dr6;
+	uint64_t cr2, dr[5]; /* DR0 to DR3, DR6 */
 	struct hv_vcpu_stats stats;
 	uint64_t entered_tsc;
 	uint32_t ple_window; /* TSC ticks */
@@ -72,12 +78,6 @@ struct virt_vm {
 /** Make @cpu run @vcpu, whose `running` the caller has set. Nothing else may touch the VMCS before
  * the entry. */
 void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu);
-
-/** Find out what this machine can switch. Context: boot. */
-void vcpu_boot_init(void);
-
-/** XCR0 components that guests may use; 0 without XSAVE. */
-uint64_t vcpu_xcr0_allowed(void);
 
 /** Load the guest's debug registers and save the control domain's. */
 void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu);
@@ -105,10 +105,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init);
 /** Start at the vector of a SIPI. Context: guest VMCS current. */
 void vcpu_sipi(struct vcpu *vcpu, uint8_t vector);
 
-/** Copy groups of registers between VMCS and page. Context: guest VMCS current. -HV_ERR_INVAL names
- * no field; nothing has changed then. */
-void vcpu_get_groups(struct vcpu *vcpu, uint32_t groups);
-int vcpu_set_groups(struct vcpu *vcpu, uint32_t groups) __must_use;
+/** Code and data segments alone, into the page's sregs. */
+void vcpu_get_segments(struct vcpu *vcpu);
 
 /** Guest MSRs; @host: on behalf of the control domain. False: #GP. */
 bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
@@ -135,8 +133,26 @@ void guest_boot_init(void);
 /** Guest's TSC now. */
 uint64_t vcpu_tsc(const struct vcpu *vcpu);
 
-/** True if the processor virtualizes APIC registers and interrupt delivery. */
-bool apicv_in_use(void);
+/** What guests run with on this machine. */
+extern struct guest_has {
+	bool apicv; /* the processor virtualizes APIC registers and interrupt delivery */
+	bool tpr_shadow, timer, rdtscp;
+	bool timer_kept;	    /* the preemption timer goes on where an exit stopped it */
+	unsigned int physical_bits; /* MAXPHYADDR */
+	uint64_t xcr0;		    /* components that exist and are allowed; 0 without XSAVE */
+} guest_has;
+
+/** Set the preemption timer to the guest's deadline. Context: guest VMCS current. */
+void vcpu_arm_timer(struct vcpu *vcpu);
+
+/** Instructions that exit; the MSR ones in RCX, RAX, RDX of @g. guest_cpuid() and guest_rdmsr(),
+ * which is false for #GP, leave RIP where it is. */
+void guest_cpuid(const struct vcpu *vcpu, struct hv_gprs *g);
+bool guest_rdmsr(struct vcpu *vcpu, struct hv_gprs *g);
+void guest_msr(struct vcpu *vcpu, struct hv_gprs *g, bool write);
+void guest_xsetbv(struct vcpu *vcpu, struct hv_gprs *g);
+void guest_cr(struct vcpu *vcpu, struct hv_gprs *g);
+void guest_mov_dr(struct vmx_cpu *v, struct vcpu *vcpu);
 
 /** Inject @vector into the guest of the current VMCS; no error code in real mode. */
 void guest_fault(uint8_t vector, int64_t error);

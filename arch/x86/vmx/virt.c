@@ -202,7 +202,7 @@ static void alloc_cpu(struct cpu *cpu)
 
 	v->cpu = cpu;
 	v->vmxon = boot_alloc_pages(1);
-	v->vmcs = boot_alloc_pages(1);
+	v->vmcs_page = boot_alloc_pages(1);
 	v->call_page = boot_alloc_pages(1);
 	v->xsave = boot_alloc_pages(1);
 	v->stats.cpu = cpu->index;
@@ -240,6 +240,7 @@ static void start_vmx(struct cpu *cpu)
 	cpuid_table_build(&v->cpuid, cpuid_hardware, NULL, &policy);
 	control_vmcs_init(v);
 	cpu->gprs = &v->gprs;
+	cpu->cpuid = v->cpuid.leaf;
 	cpu->launched = 0;
 	tlb_resume(cpu);
 }
@@ -273,7 +274,6 @@ void virt_bsp_main(void)
 	tlb_init(cpu_count);
 	control_msr_init();
 	control_io_init();
-	vcpu_boot_init();
 	guest_boot_init();
 	divide_memory();
 	for (unsigned int i = 0; i < cpu_count; i++)

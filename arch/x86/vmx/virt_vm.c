@@ -4,8 +4,6 @@
  *
  * Thin: each verb makes the right VMCS current, if it needs one, and calls the file that knows.
  */
-#include <string.h>
-
 #include <panic.h>
 #include <pool.h>
 #include <tlb.h>
@@ -16,9 +14,6 @@
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
-/* CR4 bits that need no CPUID bit: VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
-#define CR4_BASE UINT64_C(0x7ff)
-
 bool virt_vcpu_claim(struct vcpu *vcpu)
 {
 	uint32_t no = 0;
@@ -27,35 +22,24 @@ bool virt_vcpu_claim(struct vcpu *vcpu)
 					   __ATOMIC_RELAXED);
 }
 
-void virt_vcpu_unclaim(struct vcpu *vcpu)
+bool virt_vcpu_visit(struct vcpu *vcpu)
 {
-	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
-}
-
-void virt_vcpu_visit(struct vcpu *vcpu)
-{
+	if (!virt_vcpu_claim(vcpu))
+		return false;
 	vmx_load(vcpu->vmcs);
+	return true;
 }
 
 void virt_vcpu_unvisit(struct vcpu *vcpu)
 {
 	vmx_clear(vcpu->vmcs);
 	vmx_load(this_vmx()->vmcs);
+	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
 }
 
 void virt_vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
 {
 	cpu->vmx->enter = vcpu;
-}
-
-void virt_vcpu_get(struct vcpu *vcpu, uint32_t groups)
-{
-	vcpu_get_groups(vcpu, groups);
-}
-
-int virt_vcpu_set(struct vcpu *vcpu, uint32_t groups)
-{
-	return vcpu_set_groups(vcpu, groups);
 }
 
 bool virt_vcpu_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value, bool write)
@@ -88,18 +72,6 @@ void virt_vcpu_nmi(struct vcpu *vcpu)
 	__atomic_fetch_or(&vcpu->pending, PENDING_NMI, __ATOMIC_RELEASE);
 }
 
-bool virt_vcpu_has_event(struct vcpu *vcpu)
-{
-	uint32_t pending = __atomic_load_n(&vcpu->pending, __ATOMIC_SEQ_CST);
-
-	if (vcpu->activity == HV_ACTIVITY_WAIT_SIPI)
-		return pending & (PENDING_SIPI | PENDING_INIT);
-	if (vcpu->activity != HV_ACTIVITY_HALTED)
-		return true;
-	return pending || (vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) ||
-	       (vlapic_has_interrupt(&vcpu->lapic) && (vmread(VMCS_GUEST_RFLAGS) & BIT64(9)));
-}
-
 const struct hv_vcpu_stats *virt_vcpu_stats(const struct vcpu *vcpu)
 {
 	return &vcpu->stats;
@@ -110,52 +82,13 @@ uint64_t virt_vm_deliver(struct vm *vm, const struct vlapic_message *m)
 	return vm_deliver(vm, NULL, m);
 }
 
-/* --- CPUID --- */
-
-static bool before(const struct hv_cpuid *a, const struct hv_cpuid *b)
-{
-	return a->function != b->function ? a->function < b->function : a->index < b->index;
-}
-
-/* CR4 bits that the table's features allow (SDM 3A "Control Registers"). */
-static uint64_t cr4_of_cpuid(const struct vcpu *vcpu)
-{
-	static const struct {
-		uint32_t function, reg, bit, cr4;
-	} features[] = {
-		{1, 2, 17, 17}, /* PCIDE */
-		{1, 2, 26, 18}, /* OSXSAVE */
-		{7, 1, 0, 16},	/* FSGSBASE */
-		{7, 1, 7, 20},	/* SMEP */
-		{7, 1, 20, 21}, /* SMAP */
-		{7, 2, 2, 11},	/* UMIP */
-		{7, 2, 3, 22},	/* PKE */
-	};
-	uint64_t allowed = CR4_BASE;
-
-	for (uint32_t i = 0; i < vcpu->cpuids; i++) {
-		const struct hv_cpuid *e = &vcpu->cpuid[i];
-		const uint32_t regs[] = {e->eax, e->ebx, e->ecx, e->edx};
-
-		for (size_t f = 0; f < ARRAY_SIZE(features); f++)
-			if (features[f].function == e->function && e->index == 0 &&
-			    (regs[features[f].reg] & BIT64(features[f].bit)))
-				allowed |= BIT64(features[f].cr4);
-	}
-	return allowed & vmx_caps.cr4_fixed1;
-}
-
 int virt_vcpu_cpuid(struct vcpu *vcpu, const struct hv_cpuid *table, uint32_t n)
 {
-	memcpy(vcpu->cpuid, table, n * sizeof(*table));
-	for (uint32_t i = 1; i < n; i++)
-		if (!before(&vcpu->cpuid[i - 1], &vcpu->cpuid[i])) {
-			vcpu->cpuids = 0;
-			return -HV_ERR_INVAL;
-		}
-	vcpu->cpuids = n;
-	vmwrite(VMCS_CR4_MASK, ~cr4_of_cpuid(vcpu));
-	return 0;
+	int err = guest_cpuid_set(&vcpu->cpuid, table, n);
+
+	if (!err)
+		vmwrite(VMCS_CR4_MASK, ~(guest_cpuid_cr4(&vcpu->cpuid) & vmx_caps.cr4_fixed1));
+	return err;
 }
 
 /* --- memory --- */
@@ -216,7 +149,7 @@ int64_t virt_vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes)
 	int err;
 
 	/* The APIC page is ours, not the driver's to unmap. */
-	if (gpa.v <= VLAPIC_DEFAULT_BASE && gpa.v + bytes > VLAPIC_DEFAULT_BASE && apicv_in_use())
+	if (gpa.v <= VLAPIC_DEFAULT_BASE && gpa.v + bytes > VLAPIC_DEFAULT_BASE && guest_has.apicv)
 		return -HV_ERR_INVAL;
 	/* Leaves that reach beyond the range are split: that can fail, so it comes first. */
 	err = ept_split_edges(&virt->ept, gpa, bytes);

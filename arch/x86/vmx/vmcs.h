@@ -78,20 +78,24 @@ static inline uint64_t vmcs_read_raw(uint32_t encoding)
 {
 	uint64_t value;
 
-	if (unlikely(!vmcs_try_read(encoding, &value)))
-		vmcs_access_failed(encoding);
+	__asm__ goto("vmread %1, %0\n\tjbe %l2"
+		     : "=r"(value)
+		     : "r"((uint64_t)encoding)
+		     : "cc"
+		     : failed);
 	return value;
+failed:
+	vmcs_access_failed(encoding);
 }
 
 static inline void vmcs_write_raw(uint32_t encoding, uint64_t value)
 {
-	bool failed;
-
-	__asm__ volatile("vmwrite %1, %2"
-			 : "=@ccbe"(failed)
-			 : "rm"(value), "r"((uint64_t)encoding));
-	if (unlikely(failed))
-		vmcs_access_failed(encoding);
+	__asm__ goto("vmwrite %0, %1\n\tjbe %l2" ::"rm"(value), "r"((uint64_t)encoding)
+		     : "cc"
+		     : failed);
+	return;
+failed:
+	vmcs_access_failed(encoding);
 }
 
 #define vmread(f) ((__typeof__((f).value[0]))vmcs_read_raw((f).encoding))

@@ -49,18 +49,18 @@ void vmx_unlock(struct vmx_caps *c)
 	c->feature_control = read_msr(NULL, MSR_IA32_FEATURE_CONTROL);
 }
 
-static void vmx_region_init(void *page)
+static hpa_t vmx_region_init(void *page)
 {
 	memset(page, 0, PAGE_SIZE);
 	*(uint32_t *)page = (uint32_t)field_get(vmx_caps.basic, 30, 0);
+	return hpa_of(page);
 }
 
 int vmx_on(struct vmx_cpu *v)
 {
-	uint64_t pa = hpa_of(v->vmxon).v;
+	hpa_t pa = vmx_region_init(v->vmxon);
 	bool failed;
 
-	vmx_region_init(v->vmxon);
 	write_cr0((read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
 	write_cr4((read_cr4() | vmx_caps.cr4_fixed0 | CR4_VMXE) & vmx_caps.cr4_fixed1);
 	__asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
@@ -71,24 +71,6 @@ int vmx_on(struct vmx_cpu *v)
 	}
 	vmx_flush_all();
 	return 0;
-}
-
-void vmx_clear(const void *vmcs)
-{
-	uint64_t pa = hpa_of(vmcs).v;
-	bool failed;
-
-	__asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
-	BUG_ON(failed);
-}
-
-void vmx_load(const void *vmcs)
-{
-	uint64_t pa = hpa_of(vmcs).v;
-	bool failed;
-
-	__asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
-	BUG_ON(failed);
 }
 
 struct invalidation {
@@ -174,18 +156,19 @@ static uint32_t adjust(const char *word, struct vmx_controls c, uint32_t want)
 	return want | c.must;
 }
 
-void vmx_init_vmcs(void *vmcs, const struct vmcs_setup *s)
+hpa_t vmx_init_vmcs(void *page, const struct vmcs_setup *s)
 {
 	uint32_t perf = vmx_caps_has(&vmx_caps, VMX_OPT_PERF_GLOBAL_CTRL) ? ~0u : 0;
 	uint32_t exit = EXIT_HOST_64 | EXIT_SAVE_DEBUG | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
 			EXIT_SAVE_EFER | EXIT_LOAD_EFER | (perf & EXIT_LOAD_PERF_GLOBAL_CTRL) |
-			(perf & vmx_caps.exit.may & EXIT_SAVE_PERF_GLOBAL_CTRL);
+			(perf & vmx_caps.exit.may & EXIT_SAVE_PERF_GLOBAL_CTRL) | s->exit;
 	uint32_t cpu2 = CPU2_EPT | CPU2_UNRESTRICTED_GUEST | s->cpu2;
+	hpa_t vmcs;
 
 	cpu2 |= vmx_caps.cpu2.may & (CPU2_RDTSCP | CPU2_INVPCID | CPU2_XSAVES | CPU2_USER_WAIT);
 	if (vmx_caps_has(&vmx_caps, VMX_OPT_VPID))
 		cpu2 |= CPU2_VPID;
-	vmx_region_init(vmcs);
+	vmcs = vmx_region_init(page);
 	vmx_clear(vmcs);
 	vmx_load(vmcs);
 	vmwrite(VMCS_PIN_CONTROLS, adjust("pin-based", vmx_caps.pin, s->pin));
@@ -213,35 +196,7 @@ void vmx_init_vmcs(void *vmcs, const struct vmcs_setup *s)
 		vmwrite(VMCS_XSS_EXITING_BITMAP, s->xss_exiting);
 	vmcs_set_msrs();
 	vmcs_set_init_state();
-}
-
-void vmx_skip_instruction(void)
-{
-	vmx_finish_instruction(vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LENGTH));
-}
-
-void vmx_finish_instruction(uint64_t rip)
-{
-	uint32_t shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	/* Outside 64-bit mode RIP wraps at 4 GiB (at 64 KiB in 16-bit code a wrap would have
-	 * faulted). */
-	if (!(vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64))
-		rip = (uint32_t)rip;
-	vmwrite(VMCS_GUEST_RIP, rip);
-	if (shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
-			shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	vmx_trap_single_step();
-}
-
-void vmx_trap_single_step(void)
-{
-	/* The instruction has not run, so the processor does not trap after it. */
-	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF) &&
-	    !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
-		vmwrite(VMCS_GUEST_PENDING_DEBUG,
-			vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+	return vmcs;
 }
 
 void vmx_inject_exception(uint8_t vector, int64_t error)

@@ -12,10 +12,13 @@
 
 #include <abi/info.h>
 #include <abi/vcpu.h>
+#include <panic.h>
 #include <types.h>
 #include <x86/percpu.h>
+#include <x86/speculation.h>
 #include <x86/vmx/caps.h>
 #include <x86/vmx/control_cpuid.h>
+#include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx_bits.h>
 
 #define EXIT_RING  32 /* exits kept for the crash record, a power of two */
@@ -29,14 +32,16 @@ struct vcpu;
 
 struct vmx_cpu {
 	struct hv_gprs gprs; /* the control domain's */
+	bool at_sipi_start;  /* started by SIPI and has not exited since: an INIT now is stale */
+	struct hv_cpu_stats stats;
 	struct cpu *cpu;
 	struct vcpu *vcpu; /* whose VMCS is current; NULL: the control domain's */
-	void *vmxon, *vmcs;
+	void *vmxon, *vmcs_page;
+	hpa_t vmcs;
 	void *call_page;      /* what the control domain exchanges with us, HV_PAGE_BYTES */
 	struct vmx_caps caps; /* as this CPU has them, before intersection */
 	struct cpuid_table cpuid;
 	struct vcpu *enter; /* to be entered once the present hypercall is done */
-	bool at_sipi_start; /* started by SIPI and has not exited since: an INIT now is stale */
 	uint32_t sipi;	    /* control_apic.c: whether it waits for a SIPI, then what it got */
 	bool nmi_owed;	    /* the control domain is owed an NMI that could not be injected yet */
 	bool mce_owed;
@@ -46,13 +51,19 @@ struct vmx_cpu {
 	uint64_t xss;
 	/* the control domain's, while a vCPU runs here */
 	void *xsave;
-	uint64_t kernel_gs_base, spec_ctrl, cr2, dr[4], dr6;
+	uint64_t kernel_gs_base, spec_ctrl, cr2, dr[5];
 	uint64_t tsc_aux; /* remembered when written */
 	uint32_t last_vm; /* handle of the VM that ran here last */
-	struct hv_cpu_stats stats;
 	struct hv_exit_record ring[EXIT_RING];
 	uint32_t ring_head;
 };
+
+static_assert(offsetof(struct vmx_cpu, at_sipi_start) == VMX_AT_SIPI_START, "percpu_offsets.h");
+static_assert(offsetof(struct vmx_cpu, stats.exits[VMX_EXIT_CPUID]) == VMX_CPUID_EXITS,
+	      "percpu_offsets.h");
+static_assert(offsetof(struct vmx_cpu, vcpu) == VMX_VCPU, "percpu_offsets.h");
+static_assert(offsetof(struct speculation, fill_rsb) == SPECULATION_FILL_RSB, "percpu_offsets.h");
+static_assert(sizeof(struct cpuid_leaf) == 16, "entry.S shifts by 4");
 
 /** CPUID of the real processor, as control_cpuid.h wants to read it. */
 struct cpuid_entry cpuid_hardware(void *ctx, uint32_t leaf, uint32_t subleaf);
@@ -75,8 +86,21 @@ void vmx_unlock(struct vmx_caps *caps);
 /** Enter VMX operation on this CPU. -HV_ERR_HARDWARE if the CPU refuses. */
 int vmx_on(struct vmx_cpu *v) __must_use;
 
-void vmx_clear(const void *vmcs);
-void vmx_load(const void *vmcs);
+static inline void vmx_clear(hpa_t vmcs)
+{
+	bool failed;
+
+	__asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs) : "memory");
+	BUG_ON(failed);
+}
+
+static inline void vmx_load(hpa_t vmcs)
+{
+	bool failed;
+
+	__asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs) : "memory");
+	BUG_ON(failed);
+}
 
 /** Invalidate every EPT-derived and VPID-tagged translation of this CPU. */
 void vmx_flush_all(void);
@@ -88,25 +112,58 @@ void vmx_write_host_state(struct cpu *cpu);
 
 /** What differs between the VMCS of the control domain and one of a guest. */
 struct vmcs_setup {
-	uint32_t pin, cpu, cpu2; /* besides what both have */
+	uint32_t pin, cpu, cpu2, exit; /* besides what both have */
 	uint32_t exceptions;
 	uint64_t eptp, cr0_mask, xss_exiting;
 	uint16_t vpid;
 };
 
-/** Make @vmcs (a page) current and write all that does not depend on the CPU it will run on;
- * registers as after reset. Panics when a control is missing (capabilities were checked). */
-void vmx_init_vmcs(void *vmcs, const struct vmcs_setup *s);
+/** Make @page a VMCS and current, and write all that does not depend on the CPU it will run on;
+ * registers as after reset. Its address. Panics when a control is missing (capabilities were
+ * checked). */
+hpa_t vmx_init_vmcs(void *page, const struct vmcs_setup *s);
 
-/** Step RIP over the instruction that exited, and end its interrupt shadow. */
-void vmx_skip_instruction(void);
+/** CPUID's answer into the registers. */
+static inline void cpuid_store(struct hv_gprs *g, struct cpuid_entry e)
+{
+	g->rax = e.eax;
+	g->rbx = e.ebx;
+	g->rcx = e.ecx;
+	g->rdx = e.edx;
+}
 
-/** The same with the RIP of the next instruction. */
-void vmx_finish_instruction(uint64_t rip);
+/** A single-stepped instruction was carried out for the guest, so the processor does not trap after
+ * it: the debug exception becomes pending. Context: the guest's VMCS is current. */
+static inline void vmx_trap_single_step(void)
+{
+	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF) &&
+	    !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
+		vmwrite(VMCS_GUEST_PENDING_DEBUG,
+			vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
 
-/* A single-stepped instruction was carried out for the guest: the debug exception after it becomes
- * pending. Context: the guest's VMCS is current. */
-void vmx_trap_single_step(void);
+/** Step RIP over an instruction of @length bytes that was carried out, and end its interrupt
+ * shadow. Outside 64-bit mode RIP wraps at 4 GiB (at 64 KiB in 16-bit code a wrap would have
+ * faulted). */
+static inline void vmx_finish_instruction(uint32_t length)
+{
+	uint32_t shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t rip = vmread(VMCS_GUEST_RIP) + length;
+
+	if (unlikely((uint32_t)rip < length) && !(vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64))
+		rip = (uint32_t)rip;
+	vmwrite(VMCS_GUEST_RIP, rip);
+	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	vmx_trap_single_step();
+}
+
+/** The same for the instruction that exited. */
+static inline void vmx_skip_instruction(void)
+{
+	vmx_finish_instruction(vmread(VMCS_EXIT_INSN_LENGTH));
+}
 
 /** Deliver hardware exception @vector with the next entry; @error < 0: no error code. */
 void vmx_inject_exception(uint8_t vector, int64_t error);
@@ -117,10 +174,12 @@ void vmx_reinject_vectoring(void);
 
 /* Called by entry.S. */
 void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs);
+bool guest_quick(struct vcpu *vcpu, struct hv_gprs *gprs);
 void vmx_entry_failed(struct cpu *cpu);
 void vmx_nmi_owed(struct cpu *cpu);
 
-extern const char vmx_exit[], vmx_enter[], vmx_enter_check[], vmx_enter_end[];
+extern const char vmx_exit[], vmx_guest_exit[];
+extern const uint64_t vmx_reentry[6]; /* ranges that must begin again after an NMI */
 
 /** Enter the guest of the current VMCS for the first time on @cpu; the stack is given up. */
 void vmx_start(struct cpu *cpu) __noreturn;

@@ -88,6 +88,7 @@
 #define EXIT_LOAD_PAT		   (1u << 19)
 #define EXIT_SAVE_EFER		   (1u << 20)
 #define EXIT_LOAD_EFER		   (1u << 21)
+#define EXIT_SAVE_PREEMPTION_TIMER (1u << 22)
 #define EXIT_SAVE_PERF_GLOBAL_CTRL (1u << 30)
 
 #define ENTRY_LOAD_DEBUG	    (1u << 2)

@@ -7,7 +7,10 @@
 
 	.text
 	.globl _start
-_start:	mov $stack_end, %esp
+_start:	rdtsc
+	mov $stack_end, %esp
+	push %ebx /* struct hvm_start_info */
+	push %eax
 	call bench_main
 
 	.bss
