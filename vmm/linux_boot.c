@@ -71,9 +71,7 @@ static uint64_t place(const struct memory_split *s, const struct mem_range *avoi
 
 static uint64_t kernel_address(const struct memory_split *s, const struct linux_image *img)
 {
-	uint64_t end = img->pref_address + img->init_size;
-
-	if (memmap_place(s->map, s->ranges, NULL, 0, img->init_size, 1, img->pref_address, end))
+	if (split_is_control(s, img->pref_address, img->init_size))
 		return img->pref_address;
 	if (!img->relocatable)
 		machine_refuse(

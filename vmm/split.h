@@ -35,3 +35,7 @@ uint64_t split_default_control(uint64_t ram_bytes);
  */
 bool split_memory(const struct mem_range *map, unsigned int n, const struct mem_range *own,
 		  unsigned int n_own, uint64_t control_bytes, struct memory_split *out);
+
+/** True if all of [@base, @base + @bytes) is RAM of the control domain, whoever shares its frame.
+ */
+bool split_is_control(const struct memory_split *s, uint64_t base, uint64_t bytes);

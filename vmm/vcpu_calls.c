@@ -205,23 +205,6 @@ static bool range_ok(uint64_t at, uint64_t bytes)
 	       bytes <= BIT64(48) - at;
 }
 
-/* All of [@hpa, @hpa + @bytes) is the control domain's RAM. */
-static int check_lent(uint64_t hpa, uint64_t bytes)
-{
-	int err = 0;
-
-	lock(&pool_lock);
-	for (uint64_t at = align_down(hpa, FRAME_SIZE); at < hpa + bytes && !err;
-	     at += FRAME_SIZE) {
-		const struct frame *f = owner_of(&pool, HPA(at));
-
-		if (!f || f->kind != OWNER_CONTROL)
-			err = -HV_ERR_OWNER;
-	}
-	unlock(&pool_lock);
-	return err;
-}
-
 int64_t call_vm_map(struct call *c)
 {
 	uint64_t gpa = c->args[1], hpa = c->args[2], bytes = c->args[3], flags = c->args[4];
@@ -233,7 +216,7 @@ int64_t call_vm_map(struct call *c)
 	    !(flags & HV_MAP_READ))
 		return -HV_ERR_INVAL;
 	if (lent) {
-		err = check_lent(hpa, bytes);
+		err = virt_control_owns(HPA(hpa), bytes) ? 0 : -HV_ERR_OWNER;
 	} else {
 		lock(&pool_lock);
 		err = owner_map_pages(&pool, c->vm->slot, HPA(hpa), bytes);

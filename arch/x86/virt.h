@@ -38,6 +38,9 @@ void virt_control_hide(hpa_t frame);
  * debt. */
 bool virt_control_unsink(hpa_t frame);
 
+/** True if all of [@base, @base + @bytes) is the control domain's RAM. */
+bool virt_control_owns(hpa_t base, uint64_t bytes);
+
 /* --- virtual machines --- */
 
 struct vlapic_message;

@@ -113,3 +113,19 @@ TEST(the_first_16_mib_are_never_pool)
 	CHECK_EQ(s.control_bytes, 16 * MIB);
 	CHECK_EQ(s.pool[0].base.v, 16 * MIB);
 }
+
+TEST(control_ram_beside_the_hypervisor)
+{
+	struct memory_split s = {.map = {{HPA(0), 0x9f000, MEM_RAM},
+					 {HPA(0x100000), 0x1f00000, MEM_RAM},
+					 {HPA(0x2000000), 0x1000, MEM_RESERVED},
+					 {HPA(0x2001000), 0x1000, MEM_RAM}},
+				 .ranges = 4};
+
+	CHECK(split_is_control(&s, 0x100000, 0x1f00000));
+	CHECK(split_is_control(&s, 0x2001000, 0x1000)); /* in a frame that is partly ours */
+	CHECK(!split_is_control(&s, 0x1fff000, 0x2000));
+	CHECK(!split_is_control(&s, 0x2000000, 0x1000));
+	CHECK(!split_is_control(&s, 0x9f000, 0x1000));
+	CHECK(!split_is_control(&s, 0x2001000, ~UINT64_C(0)));
+}

@@ -302,6 +302,11 @@ void virt_flush_all(void)
 	write_cr3(read_cr3());
 }
 
+bool virt_control_owns(hpa_t base, uint64_t bytes)
+{
+	return split_is_control(&split, base.v, bytes);
+}
+
 void *virt_call_page(const struct cpu *cpu)
 {
 	return cpu->vmx->call_page;
