@@ -5,6 +5,7 @@ import hashlib
 import json
 import pathlib
 import re
+import struct
 
 import pytest
 
@@ -196,3 +197,23 @@ def test_maxcpus(machine):
     started = boot(machine, cpus=2, cmdline="maxcpus=1")
     assert told(started, "nproc").strip() == "1"
     assert json.loads(told(started, "hornero info --json"))["cpus"] == 1
+
+
+def microcode(signature, revision):
+    """An update file as Intel's, for every platform of a CPU signature; its contents are nothing."""
+    words = [1, revision, 0x11222026, signature, 0, 1, 0xff, 2000, 2048, 0, 0, 0] + [0xa5a5a5a5] * 500
+    words[4] = -sum(words) & 0xffffffff
+    return struct.pack("<512I", *words)
+
+
+@pytest.mark.parametrize("content,said", [
+    pytest.param(microcode(0x306d4, 0x7f), r"CPU 1 keeps revision 0: it did not take 0x7f", id="fits"),
+    pytest.param(microcode(0x306d5, 0x7f), r"nothing newer for CPU signature 0x306d4", id="other-cpu"),
+    pytest.param(microcode(0x306d4, 0x7f)[:-4], r"the boot module is no microcode update from its byte 0 on", id="cut"),
+])
+def test_microcode_module(machine, tmp_path, content, said):
+    """Bochs takes every update and stays what it was; that the right one is found is in test_host.py."""
+    (tmp_path / "microcode").write_bytes(content)
+    started = machine(emulator="bochs", cpus=2, microcode=str(tmp_path / "microcode"))
+    started.wait(f"microcode: {said}", 120)
+    started.wait(r"virt: starting the control domain on 2 CPUs", 60)

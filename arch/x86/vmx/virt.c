@@ -22,6 +22,7 @@
 #include <tlb.h>
 #include <x86/asm.h>
 #include <x86/mem.h>
+#include <x86/microcode.h>
 #include <x86/paging.h>
 #include <x86/speculation.h>
 #include <x86/virt.h>
@@ -36,6 +37,7 @@
 #define RSDP_BYTES	   36
 #define MAX_OWN		   4
 
+static const void *microcode; /* the boot module, mapped; NULL: none */
 static volatile uint32_t reported, running;
 static volatile uint32_t stage_ready;
 static uint64_t tsc_adjust;
@@ -96,6 +98,8 @@ static void report_caps(struct cpu *cpu)
 {
 	struct vmx_cpu *v = cpu->vmx;
 
+	if (microcode)
+		microcode_load(microcode, platform.boot.modules[MODULE_MICROCODE].bytes);
 	vmx_read_caps(&v->caps);
 	if (v->caps.vmx)
 		vmx_unlock(&v->caps);
@@ -262,9 +266,12 @@ void virt_ap_main(struct cpu *cpu)
 void virt_bsp_main(void)
 {
 	struct cpu *cpu = this_cpu();
+	const struct boot_module *updates = &platform.boot.modules[MODULE_MICROCODE];
 	struct linux_start start;
 	struct control_entry entry;
 
+	if (updates->bytes)
+		microcode = boot_map(updates->base, updates->bytes);
 	for (unsigned int i = 0; i < cpu_count; i++)
 		alloc_cpu(cpu_table[i]);
 	report_caps(cpu);
