@@ -34,7 +34,8 @@ class Control:
     def __init__(self, start, **more):
         """start: a fixture that starts machines."""
         self.machine = start(cpus=2, memory=1024, limit=1800, **more,
-                             file=[f"guests/{name}.elf={BUILD}/guests/{name}.elf" for name in NAMES])
+                             file=[f"guests/{name}.elf={BUILD}/guests/{name}.elf" for name in NAMES] +
+                             [f"root/prod.ko={BUILD}/tests/prod.ko"])
         self.machine.wait(READY, 600)
 
     def ok(self, command):

@@ -3,12 +3,17 @@
 without its newer features, and on the bare emulated machine, which shows that their expectations are
 right. One machine for each of the two; a test is a guest's run."""
 
+import re
+
 import pytest
 
 import exits
-from bench.medium import BUILD
+from bench.medium import BUILD, TOP
 from guests.control import CRASHED, KILLED, POWERED_OFF, SECONDS, Control, judge, options
 
+ABI = TOP / "vmm/abi"
+BUSY = int(re.search(r"X\(BUSY, (\d+)", (ABI / "err.h").read_text())[1])
+TSC_KHZ = int(re.search(r"X\((\d+), TSC_KHZ", (ABI / "hypercall.h").read_text())[1])
 # What a processor may lack, and the hypervisor then does in software.
 NEWER = ("vpid ept_1g ept_ad apic_registers virtual_interrupts x2apic_mode invept_single invvpid_single "
          "preemption_timer perf_global_ctrl pause_loop").split()
