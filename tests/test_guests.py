@@ -47,7 +47,8 @@ def gone(machine, *names):
 class TestGuests:
     @pytest.fixture(scope="class")
     def control(self, class_machine):
-        started = class_machine(cpus=2, memory=1024, initramfs=str(WITH_GUESTS))
+        started = class_machine(cpus=2, memory=1024, initramfs=str(WITH_GUESTS),
+                                file=[f"/root/probe={BUILD / 'devmodel/probe'}"])
         started.wait(READY, BOOT_SECONDS)
         return started
 
@@ -86,6 +87,17 @@ class TestGuests:
         told(control, "vm create k --image demo -m 96M; for t in 0 1 2 3 4 5; do vm start k && sleep $t; "
                       "kill -9 $(pidof vmm); sleep 1; done; vm delete k --disks --yes", 300)
         assert pool_free(control) == before
+
+    def test_a_triple_fault_is_told_by_device_model_and_hypervisor(self, control):
+        told(control, "vm create mad --kernel /root/probe --cmdline w -m 16M -n none && vm start mad")
+        said = told(control, "printf x | vm console mad 2>&1")
+        assert re.search(r"\[mad has ended: vCPU 0: triple fault at RIP [0-9a-f]+", said)
+        logs = told(control, "vm logs mad")
+        for word in ("created", "destroyed"):  # by the name that its driver gave it
+            assert re.search(rf"^\S+Z mad: hypervisor: .*VM [0-9a-f]+ 'vmm-\d+' {word}", logs, re.M), logs
+        assert re.search(r"^\S+Z mad: ended: vCPU 0: triple fault at RIP", logs, re.M)
+        assert control.ssh("vm wait mad").returncode == 6
+        gone(control, "mad")
 
     def test_the_hypervisor_said_nothing_bad(self, control):
         log = told(control, "hornero log")

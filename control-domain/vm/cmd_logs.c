@@ -42,7 +42,7 @@ static int since_text(const char *given, char text[32], struct reason *why)
 			  given);
 }
 
-enum { LINE_BYTES = 1200 };
+enum { LINE_BYTES = 1200, TEXT_MAX_BYTES = 64 << 20 };
 
 struct printer {
 	char line[LINE_BYTES];
@@ -91,7 +91,6 @@ static void line_is_complete(struct printer *printer)
 {
 	printer->line[printer->used] = '\0';
 	printer->used = 0;
-	hypervisor_log_learn(&printer->hypervisor, printer->line);
 	print_hypervisor(printer, printer->line);
 	print_line(printer, printer->line);
 }
@@ -119,6 +118,17 @@ static void print_file(struct printer *printer, const char *path)
 		return;
 	print_rest(printer, fd);
 	close(fd);
+}
+
+/* All handles first: the hypervisor's first line about a VM is older than the note of its handle.
+ */
+static void learn_handles(struct printer *printer, const char *path)
+{
+	char *text = read_text(path, TEXT_MAX_BYTES), *rest = text, *line;
+
+	while (text && (line = strsep(&rest, "\n")))
+		hypervisor_log_learn(&printer->hypervisor, line);
+	free(text);
 }
 
 /* Until the VM's process ends: then everything has been said. */
@@ -164,6 +174,8 @@ int logs_main(struct cli_call *call)
 	if (say_json)
 		printer.rows = json_object_new_array();
 	hypervisor_log_open(&printer.hypervisor, name);
+	learn_handles(&printer, older);
+	learn_handles(&printer, path);
 	print_file(&printer, older);
 	if (cli_has(call, "follow") && !say_json)
 		return follow(&printer, name, path);
