@@ -45,10 +45,11 @@ int __ssputs_r(struct _reent *r, FILE *f, const char *s, size_t n)
 
 int vsnprintf(char *to, size_t n, const char *fmt, va_list ap)
 {
-	FILE f = {._p = (unsigned char *)to, ._w = (int)n - 1, ._flags = STRING_STREAM};
+	FILE f = {._p = (unsigned char *)to, ._w = n ? (int)n - 1 : 0, ._flags = STRING_STREAM};
 	int length = _svfprintf_r(&reent, &f, fmt, ap);
 
-	*f._p = 0;
+	if (n)
+		*f._p = 0;
 	return length;
 }
 

@@ -6,6 +6,7 @@
  *
  *	vmcall NUMBER [up to 5 arguments]	"ok RAX RDX"
  *	peek ADDRESS | poke ADDRESS VALUE	8 bytes of physical memory: "ok VALUE"
+ *	store32 ADDRESS VALUE			4 bytes, where a device is: "ok VALUE"
  *	rdmsr MSR | wrmsr MSR VALUE		"ok VALUE"
  *	outw PORT VALUE				"ok VALUE"
  *	vmx INSTRUCTION				"ok 0x0", see VMX_LIST
@@ -88,6 +89,21 @@ static void do_memory(u64 address, bool write, u64 value)
 		TRY(fault, "movq (%[p]), %[v]", AND_OUT([v] "=&r"(value)), [p] "r"(at));
 	said(fault, value);
 	memunmap(p);
+}
+
+/* The four bytes may lie in two pages. */
+static void do_store32(u64 address, u32 value)
+{
+	u8 *p = (u8 __force *)ioremap(address & PAGE_MASK, 2 * PAGE_SIZE);
+	int fault;
+
+	if (!p) {
+		snprintf(answer, sizeof(answer), "unmappable\n");
+		return;
+	}
+	TRY(fault, "movl %[v], (%[p])", , [p] "r"(p + (address & ~PAGE_MASK)), [v] "r"(value));
+	said(fault, value);
+	iounmap((void __iomem __force *)p);
 }
 
 static void do_msr(u32 msr, bool write, u64 value)
@@ -185,6 +201,8 @@ static int run(char *line)
 		do_memory(arg[0], false, 0);
 	else if (!strcmp(words[0], "poke"))
 		do_memory(arg[0], true, arg[1]);
+	else if (!strcmp(words[0], "store32"))
+		do_store32(arg[0], (u32)arg[1]);
 	else if (!strcmp(words[0], "rdmsr"))
 		do_msr((u32)arg[0], false, 0);
 	else if (!strcmp(words[0], "wrmsr"))

@@ -19,6 +19,7 @@
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
+#define REGISTER_BYTES	   16
 #define ICR_LOW		   0x300u
 #define ICR_HIGH	   0x310u
 #define PAGE_PRESENT	   BIT64(0)
@@ -111,7 +112,9 @@ bool control_apic_violation(const struct hv_gprs *g)
 
 	if (!apic_page || align_down(pa, PAGE_SIZE) != apic_page)
 		return false;
-	if (!decode(g, &length, &value)) {
+	/* Registers are 16 bytes apart: what lies between may reach beyond our mapping of the page.
+	 */
+	if (!is_aligned(offset, REGISTER_BYTES) || !decode(g, &length, &value)) {
 		log_limited(&limit, LOG_WARN, "a store to the local APIC at %#lx is not understood",
 			    vmread(VMCS_GUEST_RIP));
 		vmx_inject_exception(VECTOR_GP, 0);

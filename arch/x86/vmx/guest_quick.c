@@ -16,7 +16,7 @@
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
-/* To itself, edge-triggered, fixed, with a valid vector: what an ICR write may ask for here. */
+/* To itself, fixed, with a valid vector: what an ICR write may ask for here. */
 #define ICR_TO_SELF(icr) (((icr)&0xc0700) == 0x40000 && ((icr)&0xf0))
 
 static bool __attribute__((noinline)) write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
