@@ -16,7 +16,8 @@ OPENNTPD := $(CACHE)/openntpd
 CD_FILES := /usr/bin/dropbear=/usr/sbin/dropbear /usr/bin/dropbearkey=/usr/bin/dropbearkey \
 	/usr/lib/sftp-server=/usr/lib/openssh/sftp-server /usr/bin/ntpd=$(OPENNTPD)/usr/sbin/ntpd \
 	/usr/bin/sfdisk=/usr/sbin/sfdisk /usr/bin/partx=/usr/bin/partx \
-	/usr/bin/resize2fs=/usr/sbin/resize2fs /usr/bin/flock=/usr/bin/flock
+	/usr/bin/resize2fs=/usr/sbin/resize2fs /usr/bin/flock=/usr/bin/flock \
+	/usr/bin/blkid=/usr/sbin/blkid
 CD_MODULES := $(CD)/hornero.ko
 
 # The people's shell, what it completes, and the manual pages as text, which the script `man` shows.

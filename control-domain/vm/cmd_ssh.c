@@ -90,6 +90,11 @@ int ssh_main(struct cli_call *call)
 		return fail(EXIT_STATE,
 			    "'%s' has no network (net = none); 'vm console %s' reaches it", name,
 			    name);
+	if (strcmp(definition.net, "nat"))
+		return fail(EXIT_STATE,
+			    "'%s' is on network '%s', whose addresses are not known here; "
+			    "'vm console %s' shows its own, 'ssh ADDRESS' reaches it",
+			    name, definition.net, name);
 	if (!await_guest(name, &definition, address, sizeof(address)))
 		return fail(EXIT_TIMEOUT, "'%s' %s; 'vm console %s' shows how far it is", name,
 			    *address ? "has an address, but no SSH server answers there"

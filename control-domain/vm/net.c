@@ -106,6 +106,19 @@ static int join(const char *tap, const char *bridge, struct reason *why)
 	return failed ? -1 : 0;
 }
 
+bool net_tap_is_on(const char *tap, const char *bridge)
+{
+	char path[96], master[96];
+	ssize_t bytes;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/master", tap);
+	bytes = readlink(path, master, sizeof(master) - 1);
+	if (bytes < 0)
+		return false;
+	master[bytes] = '\0';
+	return !strcmp(strrchr(master, '/') ? strrchr(master, '/') + 1 : master, bridge);
+}
+
 int tap_create(const char *tap, const char *bridge, struct reason *why)
 {
 	bool is_bridge;
@@ -202,6 +215,9 @@ int net_prepare(const char *name, const struct definition *definition, char tap[
 	net_tap_name(name, tap);
 	if (!strcmp(definition->net, "nat"))
 		return nat_prepare(name, definition, tap, why);
+	/* Rules that bind it to an address on nat go with the interface. */
+	if (net_tap_is_on(tap, NAT_BRIDGE))
+		tap_remove(tap);
 	if (net_check(definition->net, why) || tap_create(tap, definition->net, why))
 		return -1;
 	return keep_to_macs(name, why);

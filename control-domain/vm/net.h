@@ -56,6 +56,9 @@ char *net_write_rules(const char *subnet, const struct net_guest *guests, unsign
 /** The tap interface of a VM: "vm-" and the name, or a hash where that is too long. Pure. */
 const char *net_tap_name(const char *name, char tap[16]);
 
+/** Whether the tap interface of a VM is part of @bridge. */
+bool net_tap_is_on(const char *tap, const char *bridge);
+
 /** Take up nat for a VM: bridge, address, DHCP server, rules. 0, or -1 with @why. */
 int nat_prepare(const char *name, const struct definition *definition, const char *tap,
 		struct reason *why);

@@ -206,13 +206,12 @@ static unsigned int collect_guests(struct net_hosts *hosts, const char *starting
 
 	for (unsigned int i = 0; i < hosts->count; i++) {
 		const char *name = hosts->host[i].name;
-		bool is_bridge;
 
 		if (strcmp(name, starting) && !runtime_pid(name))
 			continue;
 		net_tap_name(name, guests[count].tap);
 		if (store_read(name, &definitions[count], &ignored) ||
-		    !net_exists(guests[count].tap, &is_bridge))
+		    !net_tap_is_on(guests[count].tap, NAT_BRIDGE))
 			continue;
 		guests[count].host = &hosts->host[i];
 		guests[count].definition = &definitions[count];

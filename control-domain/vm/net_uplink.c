@@ -104,15 +104,17 @@ static void guard(const char *name, const char *card, int told)
 	}
 	close(told);
 	poll(NULL, 0, CONFIRM_S * 1000);
-	if (store_lock(&why) || !read_pending(waits, other) || strcmp(waits, name))
+	/* Whoever takes the file away decides, so this waits for no lock that somebody keeps. */
+	if (!read_pending(waits, other) || strcmp(waits, name) || strcmp(other, card) ||
+	    unlink(pending_path(path)))
 		_exit(0);
-	unlink(pending_path(path));
 	change("down", name, card, &why);
 	_exit(0);
 }
 
 static int start_guard(const char *name, const char *card, struct reason *why)
 {
+	char path[FILE_NAME_BYTES];
 	char said[sizeof(why->text)];
 	int ends[2];
 	pid_t child;
@@ -127,6 +129,8 @@ static int start_guard(const char *name, const char *card, struct reason *why)
 				  : read(ends[0], said, sizeof(said) - 1);
 
 	close(ends[0]);
+	if (child < 0)
+		unlink(pending_path(path));
 	if (bytes <= 0)
 		return 0;
 	said[bytes] = '\0';
@@ -162,16 +166,16 @@ int uplink_confirm(void)
 
 	if (store_lock(&why))
 		return fail(EXIT_FAILED, "%s", why.text);
-	if (!read_pending(name, card))
+	/* Taken away first: the process that waits does nothing from then on. */
+	if (!read_pending(name, card) || unlink(pending_path(path)))
 		code = fail(EXIT_STATE, "no network waits to be confirmed; 'vm net' lists those "
 					"there are");
 	else
 		snprintf(text, sizeof(text), "version = 1\nuplink = %s\n", card);
 	if (!code && (make_folder(place(path, "/var/lib/hornero/networks"), &why) ||
 		      write_text(net_record(path, name), text, &why)))
-		code = fail(EXIT_FAILED, "%s", why.text);
-	if (!code)
-		unlink(pending_path(path));
+		code = fail(EXIT_FAILED, "%s; network '%s' stays until the next boot only",
+			    why.text, name);
 	store_unlock();
 	if (code)
 		return code;

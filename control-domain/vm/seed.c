@@ -6,6 +6,7 @@
  * in one piece. ECMA-119 says what every field is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -192,11 +193,13 @@ static int write_image(const char *path, const char *meta, const char *user, str
 	size_t bytes = 0;
 	uint8_t *image = meta && user ? seed_image(meta, user, &bytes) : NULL;
 	FILE *out;
-	int failed;
+	int failed, fd;
 
 	if (!image)
 		return reason_set(why, "out of memory");
-	out = fopen(path, "we");
+	unlink(path); /* user data may hold secrets, so nobody else reads them */
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	out = fd < 0 ? NULL : fdopen(fd, "w");
 	failed = !out || fwrite(image, 1, bytes, out) != bytes;
 	if (out && fclose(out))
 		failed = true;
