@@ -26,5 +26,5 @@ release: $(BUILD)/hornero.iso $(BUILD)/hornero.img ## images with SHA256SUMS; KE
 
 usb: $(BUILD)/hornero.img ## write a stick: make usb DEVICE=/dev/sdX SSH_KEY=FILE [SETTINGS=FILE] [INTERNAL=sdX]
 	@test -n "$(DEVICE)" || { echo "usb: say which disk: make usb DEVICE=/dev/sdX SSH_KEY=~/.ssh/id_ed25519.pub"; exit 2; }
-	boot/mkusb --image $(BUILD)/hornero.img --device $(DEVICE) $(if $(SSH_KEY),--key $(SSH_KEY)) \
+	$(if $(filter 0,$(shell id -u)),,sudo) boot/mkusb --image $(BUILD)/hornero.img --device $(DEVICE) $(if $(SSH_KEY),--key $(SSH_KEY)) \
 		$(if $(SETTINGS),--settings $(SETTINGS)) $(if $(INTERNAL),--internal $(INTERNAL))

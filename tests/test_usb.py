@@ -23,7 +23,9 @@ class System:
         self.put("proc/self/mountinfo", "22 1 9:0 / / rw - ext4 /dev/md0 rw\n")
         self.put("proc/swaps", "Filename Type Size Used Priority\n")
         self.disk("sdb", 8 * MIB)
-        self.put("image", bytes(range(256)) * (MIB // 256))
+        image = self.put("image", bytes(4 * MIB))
+        subprocess.run(["/usr/sbin/sfdisk", "-q", image], input="label: gpt\nname=hornero-esp\n", check=True,
+                       text=True, timeout=60)
 
     def put(self, name, content):
         path = self.root / name
@@ -74,7 +76,7 @@ def mounted(source, number):
                  "/dev/sdb2 is in use by dm-3", id="lvm"),
     pytest.param(lambda s: s.put("sys/class/block/sdb/holders/md127/dev", "9:127"),
                  "/dev/sdb is in use by md127", id="md"),
-    pytest.param(lambda s: s.disk("sdb", MIB // 2), "too small: it has 0 MiB, the image needs 1",
+    pytest.param(lambda s: s.disk("sdb", MIB // 2), "too small: it has 0 MiB, the image needs 4",
                  id="small"),
     pytest.param(lambda s: s.disk("sdb", 8 * MIB, read_only=1), "write-protected", id="read-only"),
     pytest.param(lambda s: s.disk("sdb", 8 * MIB, removable=0),
@@ -93,6 +95,13 @@ def test_partition_and_strangers_are_refused(system):
         system.run(device="sdb1").stderr
     assert "the kernel knows no disk sdz" in system.run(device="sdz").stderr
     assert "image-that-is-not is missing" in system.run(image="image-that-is-not").stderr
+
+
+def test_image_without_its_partition_costs_nothing(system):
+    """Such as one that is still packed."""
+    run = system.run(image=system.put("image.xz", bytes(range(256)) * 4096))
+    assert run.returncode == 1 and "has no partition hornero-esp" in run.stderr and "unpacked" in run.stderr
+    assert not any((system.root / "dev/sdb").read_bytes())
 
 
 def test_private_key_is_refused(system):
