@@ -65,8 +65,7 @@ class TestGuests:
         before = pool_free(control)
         start(control, "alpha", "-m", "96M", "-c", "2")
         start(control, "beta", "-m", "96M")
-        said = told(control, "type_to alpha 'echo cpus=$(nproc)=' 5")
-        assert "cpus=2=" in said
+        told(control, f"type_to alpha 'echo cpus=$(nproc)=' 0; wait_for alpha 'cpus=2=' {GUEST_SECONDS}")
         exits = json.loads(told(control, "hornero stats --json"))
         assert re.search(r"CPUID", json.dumps(exits))
         gone(control, "alpha", "beta")
@@ -75,17 +74,15 @@ class TestGuests:
     def test_power_off_from_inside(self, control):
         before = pool_free(control)
         start(control, "off", "-m", "96M")
-        told(control, "type_to off poweroff 5; vm wait off --timeout 60s || true")
-        told(control, f"n=0; while vm list | grep -q 'off .*running' && [ $n -lt 60 ]; do sleep 1; n=$((n+1)); done; "
-                      "! vm list | grep -q 'off .*running'")
+        told(control, "type_to off poweroff 0; vm wait off --timeout 60")
         assert "power" in told(control, "vm logs off").lower()
         told(control, "vm delete off --disks --yes")
         assert pool_free(control) == before
 
     def test_killed_at_any_moment_nothing_is_left(self, control):
         before = pool_free(control)
-        told(control, "vm create k --image demo -m 96M; for t in 0 1 2 3 4 5; do vm start k && sleep $t; "
-                      "kill -9 $(pidof vmm); sleep 1; done; vm delete k --disks --yes", 300)
+        told(control, "vm create k --image demo -m 96M; for t in 0 1 2 3 4 5; do vm start k || exit 1; "
+                      "sleep $t; kill -9 $(pidof vmm) || exit 1; vm wait k --timeout 60; done; vm delete k --disks --yes", 300)
         assert pool_free(control) == before
 
     def test_a_triple_fault_is_told_by_device_model_and_hypervisor(self, control):

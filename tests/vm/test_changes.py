@@ -4,6 +4,7 @@
 import hashlib
 import os
 import pty
+import select
 import subprocess
 import tarfile
 
@@ -292,13 +293,19 @@ def test_top_is_live_on_a_terminal(vm):
     vm.ok("run", "demo", "--detach")
     main, side = pty.openpty()
     with subprocess.Popen([VM, "top"], env=vm.env, stdin=side, stdout=side, stderr=side) as top:
+        os.close(side)
         seen = b""
+
+        def see():
+            assert select.select([main], [], [], 30)[0], seen
+            return os.read(main, 4096)
+
         while seen.count(b"\x1b[H\x1b[J") < 2:  # drawn anew
-            seen += os.read(main, 4096)
+            seen += see()
         assert b"EXITS/S" in seen and b"by cpu; c e m d n(et): order, q: end" in seen
         os.write(main, b"m")
         while b"by memory" not in seen:
-            seen += os.read(main, 4096)
+            seen += see()
         os.write(main, b"q")
         assert top.wait(10) == 0
 
