@@ -26,3 +26,11 @@ $(DEVMODEL_TESTS)/host.initrd: $(BUILD)/control-domain/vmm/vmm $(DEVMODEL_TESTS)
 $(DEVMODEL_TESTS)/probe: tests/devmodel/probe.S
 	@mkdir -p $(@D)
 	$(CC) -nostdlib -static -no-pie -Wl,-Ttext-segment=0x200000 -Wl,--build-id=none -o $@ $<
+
+# the device model with its main loop replaced by one that tries to break out
+host-tests: $(DEVMODEL_TESTS)/vmm-probe
+
+$(DEVMODEL_TESTS)/vmm-probe: tests/devmodel/sandbox_probe.c $(DEVMODEL_OBJECTS)
+	@mkdir -p $(@D)
+	$(DEVMODEL_CC) $(DEVMODEL_CFLAGS) -Wno-missing-prototypes $(DEVMODEL_LDFLAGS) \
+		-Wl,--wrap=machine_run,--wrap=sandbox_close -o $@ $^ $(DEVMODEL_LIBS)

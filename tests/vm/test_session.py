@@ -7,12 +7,13 @@ import json
 import os
 import re
 import select
+import socket
 import subprocess
 import time
 
 import pytest
 
-from bench.machine import READY
+from bench.machine import READY, free_port
 from bench.medium import BUILD, TOP
 
 KVM = BUILD / "kvm/modules"
@@ -28,6 +29,20 @@ HOSTS = [
 ]
 # the hypervisor runs in an interpreter, whose guests are that much slower
 PATIENCE = {"kvm": 120, "hornero": 900}
+
+
+def qmp(machine, command):
+    """A command to QEMU's own monitor."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(os.path.relpath(machine.folder / "qmp.sock"))
+        stream = line.makefile("rw")
+        stream.readline()
+        for request in ({"execute": "qmp_capabilities"},
+                        {"execute": "human-monitor-command", "arguments": {"command-line": command}}):
+            stream.write(json.dumps(request) + "\n")
+            stream.flush()
+            answer = stream.readline()
+        assert "error" not in answer, answer
 
 
 class Console:
@@ -118,7 +133,7 @@ class Domain:
 
 @pytest.fixture(scope="module", params=HOSTS)
 def domain(shared_machine, request):
-    files = []
+    files = [f"/root/{name}={BUILD / 'devmodel' / name}" for name in ("vmm-probe", "probe")]
     if request.param == "hornero":
         machine = shared_machine(cpus=2, memory=2048, initramfs=INITRAMFS, file=files, limit=6000)
         machine.wait(READY, 1200)
@@ -133,7 +148,7 @@ def domain(shared_machine, request):
 
 
 def test_the_readme_word_for_word(domain):
-    """Its first half."""
+    """Its first half; test_debian.py goes on with the disk."""
     run, listed, ssh, stop, delete = SESSION[:SESSION.index("vm delete demo --yes") + 1]
     login = Login(domain)
     assert "vm run demo" in login.seen  # the message of the day leads here
@@ -280,6 +295,24 @@ def test_cpu_cap_and_weight_show_in_the_guests_progress(demo):
     console.detach()
 
 
+def test_published_port_and_what_the_rules_say(demo):
+    demo.ok("vm run front --image demo -m 96M --publish 2222:22 --detach")
+    demo.ok("vm ssh front true")
+    rules = demo.ok("nft list table inet hornero")
+    address = json.loads(demo.ok("vm show front --json"))["address"]
+    assert re.search(rf"tcp dport 2222 dnat ip to {address}:22", rules)
+    if demo.machine.config()["emulator"] == "qemu-tcg":  # it can open a port while it runs
+        port = free_port()
+        qmp(demo.machine, f"hostfwd_add net tcp:127.0.0.1:{port}-10.0.2.15:2222")
+        ssh = [word if word != str(demo.machine.config()["ssh_port"]) else str(port)
+               for word in demo.machine.ssh_command()]
+        ssh[1:1] = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        login = subprocess.run([*ssh, "uname -n"], capture_output=True, text=True, timeout=60,
+                               stdin=subprocess.DEVNULL)
+        assert login.stdout == "front\n", login.stderr
+    demo.ok("vm kill front; vm delete front --yes")
+
+
 def test_a_crash_is_told_with_its_place(demo):
     """A guest whose way to reset is a triple fault; test_guests.py has what the hypervisor says of one."""
     demo.ok("vm run mad --image demo -m 96M -n none --cmdline 'console=hvc0 quiet reboot=t' --detach")
@@ -291,6 +324,32 @@ def test_a_crash_is_told_with_its_place(demo):
     assert re.search(r"ended: vCPU 0: triple fault at RIP", logs)
     assert demo.run("vm wait mad").returncode == 6
     demo.ok("vm delete mad --yes")
+
+
+PROBES = re.findall(r'\{"([a-z-]+)", \w+, (true|false)\}',
+                    (TOP / "tests/devmodel/sandbox_probe.c").read_text())
+
+
+def test_the_sandbox_holds_from_inside(demo):
+    """The device model with a main loop that tries to break out (tests/devmodel/sandbox_probe.c)."""
+    run = "/root/vmm-probe --control /run/probe --memory 16M --kernel /root/probe --name"
+    demo.ok("/root/vmm-probe listen >/dev/null 2>&1 </dev/null & "
+            "until grep -q hornero-outside /proc/net/unix; do :; done")
+    assert len(PROBES) > 20
+    names = [name for name, _ in PROBES if name != "signal-thread"]
+    said = demo.ok("; ".join(f"{run} {name} 2>&1; echo {name} done" for name in names))
+    for name in names:
+        part, said = said.split(f"{name} done\n", 1)
+        assert "killed by signal 31 (a system call that its sandbox forbids)" in part, part
+        assert f"probe {name}" not in part, part
+    said = demo.ok(f"{run} unfiltered 2>&1; killall vmm-probe; ls /left-behind 2>&1 || :")
+    results = dict(re.findall(r"^probe ([a-z-]+): (.*)$", said, re.M))
+    assert set(results) == {name for name, only in PROBES if only == "false"}, said
+    assert not [name for name, result in results.items() if result == "IT WORKED"], results
+    assert results["signal"] == results["ptrace"] == results["signal-thread"] == "ESRCH"
+    assert results["connect-tcp"] == "ENETUNREACH"
+    assert results["connect-abstract"] == "ECONNREFUSED"
+    assert "ls: /left-behind: No such file" in said
 
 
 def test_a_machine_without_memory_keeps_its_guests(demo):
@@ -337,6 +396,13 @@ def test_the_device_model_is_locked_in(demo):
     status = demo.ok(f"cat /proc/{child}/status")
     assert re.search(r"^NoNewPrivs:\s1", status, re.M) and re.search(r"^Seccomp:\s2", status, re.M)
     assert not re.search(r"^Uid:\s0", status, re.M) and re.search(r"^CapEff:\s0+$", status, re.M)
+    for space in ("mnt", "pid", "net", "ipc", "uts"):
+        assert demo.ok(f"readlink /proc/{child}/ns/{space}") != demo.ok(f"readlink /proc/1/ns/{space}")
+    files = demo.ok(f"ls -l /proc/{child}/fd | sed -n 's/.* -> //p'").split("\n")[:-1]
+    own = r"anon_inode:.*|socket:.*|pipe:.*|/dev/(null|kvm|net/tun)|/run/hornero/vms/demo/.*|/.*hornero.*pool.*|/memfd:.*|.*/images/demo/kernel"
+    assert not [name for name in files if not re.fullmatch(own, name)], files
+    limits = demo.ok(f"cat /proc/{child}/limits")
+    assert re.search(r"^Max open files +512 +512", limits, re.M) and re.search(r"^Max core file size +0 +0", limits, re.M)
 
 
 def test_the_power_button_ends_it(demo):
