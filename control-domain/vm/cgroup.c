@@ -2,7 +2,7 @@
 /*
  * CPU weight, cap and pinning by cgroup v2: one group for each VM under /sys/fs/cgroup/hornero. The
  * device model is put in before its program starts, so all of its processes and threads are inside,
- * and later changes of the limits reach them.
+ * and later changes of the limits reach them. Where systemd runs, it has the cgroups: scope.c.
  */
 #include <errno.h>
 #include <fcntl.h>

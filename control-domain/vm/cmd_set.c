@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "machines.h"
+#include "scope.h"
 
 /* The new definition, the keys that change, and their values as text. */
 struct edit {
@@ -134,7 +135,8 @@ static const char *apply_now(const char *name, const struct edit *edit)
 	for (unsigned int i = 0; i < edit->keys; i++)
 		later = later ||
 			(!is_limit(edit->key[i]->name) && strcmp(edit->key[i]->name, "autostart"));
-	if (cgroup_apply(name, &edit->definition, 0, &why))
+	if (scope_runs() ? scope_apply(name, &edit->definition, &why)
+			 : cgroup_apply(name, &edit->definition, 0, &why))
 		fprintf(stderr, "vm: note: CPU limits are not in effect: %s\n", why.text);
 	return later ? "; it runs, so this takes effect at its next start" : "";
 }

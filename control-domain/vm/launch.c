@@ -15,6 +15,7 @@
 
 #include "hypervisor_log.h"
 #include "machines.h"
+#include "scope.h"
 
 enum { ARGUMENTS_MAX = 64, START_MS = 30000, LOG_MAX_BYTES = 1 << 20 };
 
@@ -107,8 +108,11 @@ static void spare_from_oom(void)
 
 static pid_t spawn(const struct launch *launch, int log_fd)
 {
+	const char *argv[SCOPE_ARGUMENTS_MAX + ARGUMENTS_MAX];
 	pid_t child = fork();
-	int null;
+	struct scope scope;
+	struct reason why;
+	int null, used = 0;
 
 	if (child)
 		return child;
@@ -117,17 +121,17 @@ static pid_t spawn(const struct launch *launch, int log_fd)
 	if (chdir("/") || dup2(null, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
 	    dup2(log_fd, STDERR_FILENO) < 0)
 		_exit(127);
-	struct reason why;
-
 	/* Before the program runs, so that all its threads and its helper are inside. */
-	if (cgroup_apply(launch->name, launch->definition, getpid(), &why))
+	if (scope_runs())
+		used = scope_arguments(&scope, launch->name, launch->definition, argv);
+	else if (cgroup_apply(launch->name, launch->definition, getpid(), &why))
 		log_append(launch->name, why.text);
+	memcpy(argv + used, launch->argv, sizeof(launch->argv));
 	spare_from_oom();
-	execv(launch->argv[0], (char *const *)launch->argv);
+	execvp(argv[0], (char *const *)argv);
 	char text[512];
 
-	snprintf(text, sizeof(text), "error: device model %s: %s", launch->argv[0],
-		 strerror(errno));
+	snprintf(text, sizeof(text), "error: device model %s: %s", argv[0], strerror(errno));
 	log_append(launch->name, text);
 	_exit(127);
 }

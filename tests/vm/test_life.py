@@ -193,3 +193,25 @@ def test_the_fake_is_what_the_device_model_documents():
     for option in ("name", "memory", "cpus", "kernel", "initrd", "cmdline", "disk", "net",
                    "control"):
         assert f'{{"{option}", required_argument' in help_text
+
+
+def test_where_systemd_runs_a_vm_is_a_scope_of_it(vm):
+    """Programs of these names write down what they are asked; the real ones run in test_stick.py."""
+    (vm.root / "run/systemd/system").mkdir(parents=True)
+    programs = vm.root / "programs"
+    programs.mkdir()
+    for name, text in {"systemd-run": 'echo "$*" >>$asked; while [ "$1" != -- ]; do shift; done; shift; exec "$@"',
+                       "systemctl": 'echo "$*" >>$asked'}.items():
+        (programs / name).write_text(f"#!/bin/sh\nasked={vm.root}/asked\n{text}\n")
+        (programs / name).chmod(0o755)
+    vm.env["PATH"] = f"{programs}:{os.environ['PATH']}"
+    vm.ok("create", "web", "--image", "demo", "--cpu-max", "30%", "--cpus-pin", "0-1")
+    vm.ok("start", "web")
+    pid = vm.rows()["web"]["pid"]
+    words = (vm.root / "asked").read_text().split(" -- ")[0]
+    assert words == (f"--scope --quiet --collect --slice=hornero-guests.slice --unit=hornero-vm-web-{pid}.scope "
+                     "--description=Virtual machine web --property Before=hornero-vms.service "
+                     "--property CPUQuota=30% --property AllowedCPUs=0-1")
+    assert vm.state("web") == "running"
+    # its process is in no such cgroup here
+    assert "is in no unit of hornero-guests.slice" in vm.ok("set", "web", "--cpu-weight", "400").err
