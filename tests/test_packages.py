@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The Debian packages: what is in them, the boot menu's script on a made-up /boot, the choice of
-what boots. Nothing here installs them: that they work on a real system is not shown yet."""
+what boots. test_installed.py installs them."""
 
 import os
 import re
