@@ -208,6 +208,9 @@ uint32_t vlapic_tpr_threshold(struct vlapic *v);
 /** CR8, and TPR where the processor does not keep it. */
 void vlapic_set_tpr(struct vlapic *v, uint8_t tpr);
 
+/** True if LINT0 would pass a PIC's interrupt. */
+bool vlapic_accepts_extint(const struct vlapic *v);
+
 /* ---- the timer (owner) */
 
 /** When vlapic_timer() must be called next; VLAPIC_NEVER if the timer is off. */

@@ -129,6 +129,13 @@ void vlapic_set_tpr(struct vlapic *v, uint8_t tpr)
 	vlapic_update_ppr(v);
 }
 
+bool vlapic_accepts_extint(const struct vlapic *v)
+{
+	uint32_t lint0 = reg(v, VLAPIC_LVT_LINT0);
+
+	return !vlapic_enabled(v) || (!(lint0 & LVT_MASKED) && (lint0 >> 8 & 7) == VLAPIC_EXTINT);
+}
+
 bool vlapic_error(struct vlapic *v, uint32_t bits)
 {
 	uint32_t lvt = reg(v, VLAPIC_LVT_ERROR);

@@ -31,6 +31,12 @@ enum inject_type {
 #define BLOCKED_BY_MOV_SS 2u
 #define BLOCKED_BY_NMI	  8u
 
+#define CR0_PG	     (1ull << 31)
+#define CR4_PAE	     (1ull << 5)
+#define EFER_LME_BIT (1ull << 8)
+#define EFER_LMA_BIT (1ull << 10)
+#define EFER_KNOWN   (1ull | EFER_LME_BIT | EFER_LMA_BIT | 1ull << 11) /* SCE, LME, LMA, NXE */
+
 #define XSAVE_FCW	0
 #define XSAVE_FSW	2
 #define XSAVE_FTW	4
@@ -152,6 +158,17 @@ void convert_sregs_to_kvm(const struct hv_sregs *sregs, struct kvm_sregs *kvm)
 	kvm->cr8 = sregs->cr8;
 	kvm->efer = sregs->efer;
 	kvm->apic_base = sregs->apic_base;
+}
+
+bool convert_sregs_valid(const struct kvm_sregs *kvm, uint64_t cr4_allowed)
+{
+	bool paging = kvm->cr0 & CR0_PG, active = kvm->efer & EFER_LMA_BIT;
+
+	if (kvm->cr4 & ~cr4_allowed || kvm->efer & ~EFER_KNOWN)
+		return false;
+	if (kvm->efer & EFER_LME_BIT && paging)
+		return kvm->cr4 & CR4_PAE && active;
+	return !active && !kvm->cs.l;
 }
 
 void convert_sregs_from_kvm(const struct kvm_sregs *kvm, struct hv_sregs *sregs)

@@ -23,6 +23,13 @@ void convert_regs_from_kvm(const struct kvm_regs *kvm, struct hv_gprs *gprs);
 
 /* Without interrupt_bitmap, which is part of the events. */
 void convert_sregs_to_kvm(const struct hv_sregs *sregs, struct kvm_sregs *kvm);
+
+/*
+ * What no processor can be in (SDM 3A "IA-32e Mode Operation"): unknown CR4 or EFER bits, a long
+ * mode that is not active, active without paging or PAE, or a 64-bit segment outside it.
+ */
+bool convert_sregs_valid(const struct kvm_sregs *kvm, uint64_t cr4_allowed);
+
 void convert_sregs_from_kvm(const struct kvm_sregs *kvm, struct hv_sregs *sregs);
 
 /* A pending external interrupt in KVM's bitmap, and back; a bitmap of zeroes changes nothing. */

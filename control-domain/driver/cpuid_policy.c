@@ -161,7 +161,7 @@ static void add_xsave(struct table *table)
 	add(table, 0xd, 0, true,
 	    (struct cpuid_regs_out){(uint32_t)xcr0, bytes, bytes, (uint32_t)(xcr0 >> 32)});
 	out.eax &= LEAFD1_EAX | (table->machine->xsaves ? B(3) : 0);
-	out.ebx = out.eax & B(3) ? bytes : 0;
+	out.ebx = out.eax & (B(1) | B(3)) ? bytes : 0; /* the hypervisor says what it is now */
 	out.ecx = 0;
 	out.edx = 0;
 	add(table, 0xd, 1, true, out);
@@ -234,4 +234,76 @@ uint32_t cpuid_policy(const struct cpuid_machine *machine, struct kvm_cpuid_entr
 	add_hypervisor(&table);
 	add_extended(&table);
 	return table.count;
+}
+
+/* SDM 3A "Control Registers": VME to OSXMMEXCPT are there with leaf 1's features. */
+uint64_t cpuid_policy_cr4(const struct cpuid_machine *machine)
+{
+	static const struct {
+		uint8_t bit;
+		bool leaf7;
+		bool ecx; /* else EBX */
+		uint8_t feature;
+	} rows[] = {
+		{11, true, true, 2 /* UMIP */},	  {16, true, false, 0 /* FSGSBASE */},
+		{17, false, true, 17 /* PCID */}, {18, false, true, 26 /* XSAVE */},
+		{20, true, false, 7 /* SMEP */},  {21, true, false, 20 /* SMAP */},
+		{22, true, true, 3 /* PKU */},
+	};
+	struct cpuid_regs_out one, seven;
+	uint64_t bits = B(11) - 1;
+	uint32_t value;
+	size_t i;
+
+	machine->cpuid(1, 0, &one);
+	machine->cpuid(7, 0, &seven);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		value = rows[i].leaf7 ? (rows[i].ecx ? seven.ecx : seven.ebx) : one.ecx;
+		if (value & B(rows[i].feature))
+			bits |= B(rows[i].bit);
+	}
+	return bits;
+}
+
+static struct kvm_cpuid_entry2 *find(struct kvm_cpuid_entry2 *entry, uint32_t count,
+				     uint32_t function, uint32_t index)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		if (entry[i].function == function && entry[i].index == index)
+			return &entry[i];
+	return NULL;
+}
+
+static uint32_t follow_bit(uint32_t value, uint32_t bit, bool on)
+{
+	return on ? value | bit : value & ~bit;
+}
+
+void cpuid_follow(struct kvm_cpuid_entry2 *entry, uint32_t count, uint64_t xcr0, uint64_t cr4)
+{
+	struct kvm_cpuid_entry2 *one = find(entry, count, 1, 0), *seven = find(entry, count, 7, 0);
+	struct kvm_cpuid_entry2 *size = find(entry, count, 0xd, 0);
+	struct kvm_cpuid_entry2 *compact = find(entry, count, 0xd, 1), *component;
+	uint32_t end = 512 + 64, packed = end, i;
+
+	for (i = 2; i < 63; i++) {
+		component = xcr0 >> i & 1 ? find(entry, count, 0xd, i) : NULL;
+		if (!component)
+			continue;
+		if (component->ebx + component->eax > end)
+			end = component->ebx + component->eax;
+		if (component->ecx & B(1)) /* at a multiple of 64 bytes */
+			packed = (packed + 63) & ~63u;
+		packed += component->eax;
+	}
+	if (one)
+		one->ecx = follow_bit(one->ecx, B(27), cr4 & B(18));
+	if (seven)
+		seven->ecx = follow_bit(seven->ecx, B(4), cr4 & B(22));
+	if (size)
+		size->ebx = end;
+	if (compact && compact->eax & (B(1) | B(3)))
+		compact->ebx = packed;
 }

@@ -41,3 +41,12 @@ struct cpuid_machine {
  */
 uint32_t cpuid_policy(const struct cpuid_machine *machine, struct kvm_cpuid_entry2 *entry,
 		      uint32_t room);
+
+/*
+ * Brings what follows the guest's own registers up to date: OSXSAVE, OSPKE, and the sizes of XSAVE
+ * images, as the hypervisor answers them.
+ */
+void cpuid_follow(struct kvm_cpuid_entry2 *entry, uint32_t count, uint64_t xcr0, uint64_t cr4);
+
+/* CR4 bits that the features of the table bring, and those that every guest has. */
+uint64_t cpuid_policy_cr4(const struct cpuid_machine *machine);

@@ -3,8 +3,7 @@
  * KVM_CHECK_EXTENSION: what this driver offers of the KVM API, one row each.
  *
  * A capability that is shown works whole; one that works in part is not shown. Not here, for
- * example: KVM_CAP_IRQCHIP (PIC, IOAPIC and PIT belong to the device model), dirty logging, SMM,
- * nesting.
+ * example: dirty logging, SMM, nesting, KVM_CAP_REINJECT_CONTROL (lost PIT ticks stay lost).
  */
 #include <linux/kernel.h>
 #include <linux/kvm.h>
@@ -28,6 +27,11 @@ static const struct {
 	{KVM_CAP_MP_STATE, 1},
 	{KVM_CAP_IRQ_ROUTING, ROUTING_MAX},
 	{KVM_CAP_SPLIT_IRQCHIP, 1},
+	{KVM_CAP_IRQCHIP, 1},
+	{KVM_CAP_IRQ_INJECT_STATUS, 1},
+	{KVM_CAP_IOAPIC_POLARITY_IGNORED, 1},
+	{KVM_CAP_PIT2, 1},
+	{KVM_CAP_PIT_STATE2, 1},
 	{KVM_CAP_ENABLE_CAP_VM, 1},
 	{KVM_CAP_CHECK_EXTENSION_VM, 1},
 	{KVM_CAP_SIGNAL_MSI, 1},
@@ -38,6 +42,9 @@ static const struct {
 	{KVM_CAP_USER_NMI, 1},
 	{KVM_CAP_VCPU_EVENTS, 1},
 	{KVM_CAP_DEBUGREGS, 1},
+	{KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS},
+	{KVM_CAP_SET_BOOT_CPU_ID, 1},
+	{KVM_CAP_GET_MSR_FEATURES, 1},
 	{KVM_CAP_XSAVE, 1},
 	{KVM_CAP_XCRS, 1},
 	{KVM_CAP_GET_TSC_KHZ, 1},

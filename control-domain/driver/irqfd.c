@@ -155,7 +155,7 @@ int irqfd_change(struct vm *vm, const struct kvm_irqfd *args)
 	int err;
 
 	if (args->flags & ~KVM_IRQFD_FLAG_DEASSIGN || args->gsi >= ROUTING_MAX ||
-	    !vm->split_irqchip)
+	    !vm_has_irqchip(vm))
 		return -EINVAL;
 	mutex_lock(&vm->lock);
 	err = args->flags & KVM_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(vm, args)

@@ -32,6 +32,10 @@ static long kvm_ioctl(struct file *file, unsigned int command, unsigned long arg
 		return argument ? -EINVAL : VCPU_RUN_PAGES * PAGE_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
 		return cpuid_get_supported(user);
+	case KVM_GET_MSR_FEATURE_INDEX_LIST:
+		return msr_get_feature_list(user);
+	case KVM_GET_MSRS:
+		return msr_get_features(user);
 	case KVM_GET_MSR_INDEX_LIST:
 		return msr_get_index_list(user);
 	default:

@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+#include <asm/msr-index.h>
 #include <asm/tsc.h>
 
 #include "vcpu.h"
@@ -177,18 +178,30 @@ static struct vcpu *vcpu_alloc(struct vm *vm, u32 id)
 	return vcpu;
 }
 
+/* The hypervisor takes index 0 for the bootstrap processor; the API goes by the id. */
+static int set_boot_role(struct vcpu *vcpu)
+{
+	struct hv_vcpu_page *page = vcpu->page;
+	bool boots = vcpu->id == vcpu->vm->boot_id;
+	int err = vcpu_fetch(vcpu, HV_GROUP_SREGS | HV_GROUP_EVENTS);
+
+	if (err || boots == !vcpu->index)
+		return err;
+	page->sregs.apic_base &= ~(u64)MSR_IA32_APICBASE_BSP;
+	page->events.activity = HV_ACTIVITY_WAIT_SIPI;
+	if (boots) {
+		page->sregs.apic_base |= MSR_IA32_APICBASE_BSP;
+		page->events.activity = HV_ACTIVITY_RUN;
+	}
+	return vcpu_store(vcpu, HV_GROUP_SREGS | HV_GROUP_EVENTS);
+}
+
 /* Context: vm->lock held. After success in the hypervisor the index is taken for good. */
 static int create_locked(struct vm *vm, struct vcpu *vcpu)
 {
 	long address;
 	u32 i;
 
-	if (!vm->split_irqchip) {
-		pr_info_ratelimited(
-			"%s[%d]: a vCPU needs KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP) before it\n",
-			current->comm, task_pid_nr(current));
-		return -EINVAL;
-	}
 	if (vm->vcpu_count == VM_MAX_VCPUS)
 		return -EINVAL;
 	for (i = 0; i < vm->vcpu_count; i++)
@@ -202,7 +215,11 @@ static int create_locked(struct vm *vm, struct vcpu *vcpu)
 	vcpu->page = memremap(address, sizeof(*vcpu->page), MEMREMAP_WB);
 	WRITE_ONCE(vm->vcpus[vcpu->index], vcpu);
 	vm->vcpu_count++;
-	return vcpu->page ? 0 : -ENOMEM;
+	if (!vcpu->page)
+		return -ENOMEM;
+	if (vcpu->id == vm->boot_id)
+		WRITE_ONCE(vm->boot, vcpu);
+	return set_boot_role(vcpu);
 }
 
 int vcpu_create(struct vm *vm, u32 id)

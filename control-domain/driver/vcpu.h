@@ -38,7 +38,9 @@ struct vcpu {
 	/* Sleeping and being kicked: vcpu_run.c explains the order of accesses. */
 	struct rcuwait wait;
 	bool woken;
-	int running_on; /* CPU whose guest this is right now, or -1 */
+	bool asked_window; /* HV_RUN_WINDOW was set at the last entry */
+	bool window_open;  /* it was answered, and nothing has happened since */
+	int running_on;	   /* CPU whose guest this is right now, or -1 */
 
 	bool mask_signals;
 	sigset_t signal_mask;
@@ -52,6 +54,7 @@ struct vcpu {
 	unsigned int iterations;
 	bool asked_port; /* the answer is in the run page's port data, not in mmio */
 
+	bool ran; /* its CPUID is fixed */
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 cpuid_count;
 	u8 physical_bits; /* what the page walker wants to know of it */
@@ -75,6 +78,7 @@ void vcpu_kick(struct vcpu *vcpu);
 /* ---- vcpu_emulate.c: start after an INSN exit, go on with the device model's answer. */
 int vcpu_emulate(struct vcpu *vcpu);
 int vcpu_emulate_answered(struct vcpu *vcpu);
+void vcpu_emulate_reload(struct vcpu *vcpu); /* while it waits: registers were set from outside */
 
 /* Fills in KVM_EXIT_INTERNAL_ERROR; returns VCPU_TO_USER. */
 int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 count);
@@ -82,10 +86,18 @@ int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 co
 /* ---- vcpu_state.c: KVM_GET_* and KVM_SET_* of registers. */
 long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int command, void __user *user);
 
+/* KVM_CAP_SYNC_REGS: what the run page says is dirty is set, what it wants to see is stored there.
+ */
+int vcpu_sync_from_run(struct vcpu *vcpu);
+int vcpu_sync_to_run(struct vcpu *vcpu);
+
 /* ---- vcpu_cpuid.c */
 long vcpu_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user);
 long vcpu_get_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user);
 long vcpu_get_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user);
 long vcpu_set_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user);
+u64 cpuid_cr4_bits(void); /* that a guest may have */
+long msr_get_feature_list(struct kvm_msr_list __user *user);
+long msr_get_features(struct kvm_msrs __user *user);
 long cpuid_get_supported(struct kvm_cpuid2 __user *user);
 long msr_get_index_list(struct kvm_msr_list __user *user);

@@ -52,6 +52,11 @@ long cpuid_get_supported(struct kvm_cpuid2 __user *user)
 	return result;
 }
 
+u64 cpuid_cr4_bits(void)
+{
+	return cpuid_policy_cr4(&(struct cpuid_machine){.cpuid = machine_cpuid});
+}
+
 static int by_function_and_index(const void *a, const void *b)
 {
 	const struct hv_cpuid *x = a, *y = b;
@@ -101,6 +106,29 @@ static void remember_paging(struct vcpu *vcpu)
 	}
 }
 
+static int follow(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 count)
+{
+	int err = vcpu_fetch(vcpu, HV_GROUP_FPU | HV_GROUP_SREGS);
+
+	if (!err)
+		cpuid_follow(entries, count, vcpu->page->xcr0, vcpu->page->sregs.cr4);
+	return err;
+}
+
+/* A system never sees its processor change: once it ran, only the same table is taken. */
+static int same_table(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 count)
+{
+	int err = count == vcpu->cpuid_count ? 0 : -EINVAL;
+
+	if (!err)
+		err = follow(vcpu, entries, count);
+	if (!err)
+		err = follow(vcpu, vcpu->cpuid, count);
+	if (!err && memcmp(entries, vcpu->cpuid, count * sizeof(*entries)))
+		err = -EINVAL;
+	return err;
+}
+
 long vcpu_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user)
 {
 	struct kvm_cpuid_entry2 *entries;
@@ -114,7 +142,10 @@ long vcpu_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user)
 	entries = vmemdup_user(user->entries, count * sizeof(*entries));
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
-	result = tell_hypervisor(vcpu, entries, count);
+	if (vcpu->ran)
+		result = same_table(vcpu, entries, count);
+	else
+		result = tell_hypervisor(vcpu, entries, count);
 	if (result) {
 		kvfree(entries);
 		return result;
@@ -128,7 +159,9 @@ long vcpu_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user)
 
 long vcpu_get_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 __user *user)
 {
-	return copy_table(user, vcpu->cpuid, vcpu->cpuid_count);
+	int err = follow(vcpu, vcpu->cpuid, vcpu->cpuid_count);
+
+	return err ? err : copy_table(user, vcpu->cpuid, vcpu->cpuid_count);
 }
 
 static long get_msr(struct vcpu *vcpu, struct kvm_msr_entry *entry)
@@ -178,7 +211,8 @@ static struct kvm_msr_entry *copy_msrs(struct kvm_msrs __user *user, u32 *count)
 	return vmemdup_user(user->entries, *count * sizeof(struct kvm_msr_entry));
 }
 
-long vcpu_get_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user)
+static long read_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user,
+		      long (*access)(struct vcpu *vcpu, struct kvm_msr_entry *entry))
 {
 	struct kvm_msr_entry *entries;
 	u32 count;
@@ -187,11 +221,16 @@ long vcpu_get_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user)
 	entries = copy_msrs(user, &count);
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
-	done = each_msr(vcpu, entries, count, get_msr);
+	done = each_msr(vcpu, entries, count, access);
 	if (done >= 0 && copy_to_user(user->entries, entries, count * sizeof(*entries)))
 		done = -EFAULT;
 	kvfree(entries);
 	return done;
+}
+
+long vcpu_get_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user)
+{
+	return read_msrs(vcpu, user, get_msr);
 }
 
 long vcpu_set_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user)
@@ -226,13 +265,50 @@ static const u32 state_msrs[] = {
 	MSR_TSC_AUX,
 };
 
-long msr_get_index_list(struct kvm_msr_list __user *user)
+/* What an MSR says about the processor before there is a vCPU, which answers the same. */
+static const struct kvm_msr_entry feature_msrs[] = {
+	{.index = MSR_IA32_UCODE_REV, .data = HV_GUEST_MICROCODE},
+};
+
+static long copy_list(struct kvm_msr_list __user *user, const u32 *list, u32 count)
 {
 	u32 room;
 
-	if (get_user(room, &user->nmsrs) || put_user((u32)ARRAY_SIZE(state_msrs), &user->nmsrs))
+	if (get_user(room, &user->nmsrs) || put_user(count, &user->nmsrs))
 		return -EFAULT;
-	if (room < ARRAY_SIZE(state_msrs))
+	if (room < count)
 		return -E2BIG;
-	return copy_to_user(user->indices, state_msrs, sizeof(state_msrs)) ? -EFAULT : 0;
+	return copy_to_user(user->indices, list, count * sizeof(*list)) ? -EFAULT : 0;
+}
+
+long msr_get_index_list(struct kvm_msr_list __user *user)
+{
+	return copy_list(user, state_msrs, ARRAY_SIZE(state_msrs));
+}
+
+long msr_get_feature_list(struct kvm_msr_list __user *user)
+{
+	u32 list[ARRAY_SIZE(feature_msrs)], i;
+
+	for (i = 0; i < ARRAY_SIZE(list); i++)
+		list[i] = feature_msrs[i].index;
+	return copy_list(user, list, ARRAY_SIZE(list));
+}
+
+static long get_feature(struct vcpu *vcpu, struct kvm_msr_entry *entry)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(feature_msrs); i++) {
+		if (feature_msrs[i].index == entry->index) {
+			entry->data = feature_msrs[i].data;
+			return 0;
+		}
+	}
+	return -HV_ERR_INVAL;
+}
+
+long msr_get_features(struct kvm_msrs __user *user)
+{
+	return read_msrs(NULL, user, get_feature);
 }

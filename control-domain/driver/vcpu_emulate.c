@@ -18,6 +18,7 @@
 #include <linux/uaccess.h>
 
 #include "gwalk.h"
+#include "irqchip.h"
 #include "vcpu.h"
 
 #define PIO_DATA_OFFSET	   PAGE_SIZE
@@ -33,6 +34,7 @@
 #define INJECT_EXCEPTION (1u << 31 | 3u << 8)
 #define INJECT_HAS_ERROR (1u << 11)
 #define XSAVE_PKRU	 9
+#define EPT_WRITE	 (1u << 1) /* of an EPT violation's qualification */
 
 /* ---- guest memory, for the page walk and for the instruction */
 
@@ -333,7 +335,7 @@ static void access_apic(struct vcpu *vcpu, bool write)
 /* True when the request is answered here, without the device model. */
 static bool answer_here(struct vcpu *vcpu, enum insn_status status)
 {
-	const struct insn_request *request = &vcpu->insn.request;
+	struct insn_request *request = &vcpu->insn.request;
 	bool write = status == INSN_MMIO_WRITE || status == INSN_PIO_OUT;
 	bool port = status == INSN_PIO_IN || status == INSN_PIO_OUT;
 
@@ -341,6 +343,10 @@ static bool answer_here(struct vcpu *vcpu, enum insn_status status)
 		access_apic(vcpu, write);
 		return true;
 	}
+	if (port ? irqchip_port(vcpu->vm, request->address, request->bytes, !write, &request->data)
+		 : irqchip_memory(vcpu->vm, request->address, request->bytes, write,
+				  &request->data))
+		return true;
 	return write &&
 	       ioeventfd_write(vcpu->vm, port, request->address, request->bytes, request->data);
 }
@@ -389,9 +395,11 @@ static int go_on(struct vcpu *vcpu)
 			       : walk_failed(vcpu);
 	case INSN_PIO_IN:
 	case INSN_PIO_OUT:
+		commit(vcpu); /* a string's progress shows */
 		vcpu->pending = PENDING_INSTRUCTION;
 		return ask_port(vcpu, status == INSN_PIO_IN);
 	default:
+		commit(vcpu);
 		vcpu->pending = PENDING_INSTRUCTION;
 		return ask_memory(vcpu, status == INSN_MMIO_WRITE);
 	}
@@ -444,6 +452,28 @@ static enum insn_result fetch_and_decode(struct vcpu *vcpu, bool *fetched,
 	return result;
 }
 
+/*
+ * Not an instruction's access: the CPU walked its tables or pushed a frame for an event, which the
+ * next entry delivers again. That helps when the memory came meanwhile; on a device it cannot end.
+ */
+static int repeat_delivery(struct vcpu *vcpu)
+{
+	const struct hv_vcpu_page *page = vcpu->page;
+	const u64 data[] = {page->insn.qualification, page->rip, page->gpa};
+	bool is_ram;
+
+	down_read(&vcpu->vm->memory_lock);
+	is_ram = memory_uaddr(vcpu->vm, page->gpa, page->insn.qualification & EPT_WRITE);
+	up_read(&vcpu->vm->memory_lock);
+	if (is_ram)
+		return VCPU_AGAIN;
+	pr_err_ratelimited(
+		"VM %x vCPU %u stops: delivery of an event reaches 0x%llx, where there is "
+		"no RAM, at RIP 0x%llx\n",
+		vcpu->vm->handle, vcpu->index, data[2], data[1]);
+	return vcpu_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, data, ARRAY_SIZE(data));
+}
+
 int vcpu_emulate(struct vcpu *vcpu)
 {
 	struct guest_fault fault = {.vector = VECTOR_UD};
@@ -451,6 +481,8 @@ int vcpu_emulate(struct vcpu *vcpu)
 	bool fetched;
 	int err;
 
+	if (vcpu->page->insn.delivering)
+		return repeat_delivery(vcpu);
 	insn_start(&vcpu->insn);
 	vcpu->fetched = 0;
 	vcpu->iterations = 0;
@@ -470,6 +502,11 @@ int vcpu_emulate(struct vcpu *vcpu)
 	default:
 		return emulation_failed(vcpu, "instruction on device memory that is not emulated");
 	}
+}
+
+void vcpu_emulate_reload(struct vcpu *vcpu)
+{
+	memcpy(vcpu->cpu.gpr, &vcpu->page->gprs, sizeof(vcpu->cpu.gpr));
 }
 
 int vcpu_emulate_answered(struct vcpu *vcpu)

@@ -23,11 +23,13 @@
 #include <linux/vtime.h>
 #include <asm/tsc.h>
 
+#include "irqchip.h"
 #include "thread_work.h"
 #include "vcpu.h"
 
 #define PIO_DATA_OFFSET PAGE_SIZE
 #define NO_DEADLINE	U64_MAX
+#define INJECT_EXTERNAL (1u << 31)
 
 void vcpu_kick(struct vcpu *vcpu)
 {
@@ -85,7 +87,7 @@ static int block(struct vcpu *vcpu, u64 deadline_tsc)
 	WRITE_ONCE(vcpu->woken, false);
 	smp_mb(); /* before the hypervisor looks for events */
 	result = hv_call2(HV_CALL_VCPU_BLOCK, vcpu->vm->handle, vcpu->index);
-	if (result == -HV_ERR_AGAIN)
+	if (result == -HV_ERR_AGAIN || (irqchip_wants_window(vcpu) && !vcpu->asked_window))
 		return VCPU_AGAIN;
 	if (result < 0)
 		return hv_to_errno(result);
@@ -101,12 +103,28 @@ static int block(struct vcpu *vcpu, u64 deadline_tsc)
 	return VCPU_AGAIN;
 }
 
+/* Ports of chips in the driver. */
+static bool port_access_here(struct vcpu *vcpu)
+{
+	struct hv_vcpu_page *page = vcpu->page;
+	bool in = page->io.flags & HV_IO_IN;
+	u64 data = page->io.data;
+
+	if (!irqchip_port(vcpu->vm, page->io.port, page->io.bytes, in, &data))
+		return false;
+	if (in) /* these are all one byte wide */
+		page->gprs.rax = (page->gprs.rax & ~0xffull) | (data & 0xff);
+	return true;
+}
+
 static int port_access(struct vcpu *vcpu)
 {
 	const struct hv_vcpu_page *page = vcpu->page;
 	struct kvm_run *run = vcpu->run;
 	bool in = page->io.flags & HV_IO_IN;
 
+	if (port_access_here(vcpu))
+		return VCPU_AGAIN;
 	if (!in && ioeventfd_write(vcpu->vm, true, page->io.port, page->io.bytes, page->io.data))
 		return VCPU_AGAIN;
 	run->exit_reason = KVM_EXIT_IO;
@@ -185,7 +203,14 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 		return port_access(vcpu);
 	case HV_VCPU_EXIT_INSN:
 		return vcpu_emulate(vcpu);
+	case HV_VCPU_EXIT_WINDOW:
+		vcpu->window_open = true;
+		return VCPU_AGAIN;
 	case HV_VCPU_EXIT_EOI:
+		if (vcpu->vm->irqchip) {
+			irqchip_end(vcpu->vm, page->vector);
+			return VCPU_AGAIN;
+		}
 		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
 		vcpu->run->eoi.vector = page->vector;
 		return VCPU_TO_USER;
@@ -197,6 +222,25 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 	default:
 		return unexpected_exit(vcpu);
 	}
+}
+
+/*
+ * The PIC's interrupt: asked for until the guest can take it, and only then acknowledged, as on
+ * hardware. From the acknowledge to the entry nothing may come between.
+ */
+static void order_extint(struct vcpu *vcpu)
+{
+	struct hv_vcpu_page *page = vcpu->page;
+	int vector = vcpu->window_open ? irqchip_acknowledge(vcpu->vm) : -1;
+
+	vcpu->window_open = false;
+	if (vector >= 0) {
+		page->events.inject = INJECT_EXTERNAL | vector;
+		page->flags |= HV_RUN_INJECT;
+	}
+	vcpu->asked_window = irqchip_wants_window(vcpu);
+	if (vcpu->asked_window)
+		page->flags |= HV_RUN_WINDOW;
 }
 
 /* One stay in the guest. HV_VCPU_EXIT_INTR without having been there when this thread has other
@@ -213,6 +257,7 @@ static long enter(struct vcpu *vcpu)
 		local_irq_enable();
 		return reason;
 	}
+	order_extint(vcpu);
 	vtime_account_guest_enter();
 	reason = hv_call2(HV_CALL_VCPU_RUN, vcpu->vm->handle, vcpu->index);
 	WRITE_ONCE(vcpu->running_on, -1);
@@ -234,6 +279,7 @@ static int run_loop(struct vcpu *vcpu)
 	int next = VCPU_AGAIN;
 	long reason;
 
+	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	while (next == VCPU_AGAIN) {
 		if (thread_work_pending() && thread_work_do())
 			return interrupted(vcpu);
@@ -263,18 +309,31 @@ static int finish_pending(struct vcpu *vcpu)
 int vcpu_run(struct vcpu *vcpu)
 {
 	sigset_t saved;
-	int result;
+	int result, err;
 
+	if (!vm_has_irqchip(vcpu->vm)) {
+		pr_info_ratelimited("%s[%d]: a vCPU runs only with KVM_CREATE_IRQCHIP or "
+				    "KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP) before it is made\n",
+				    current->comm, task_pid_nr(current));
+		return -EINVAL;
+	}
+	result = vcpu_sync_from_run(vcpu);
+	if (result)
+		return result;
 	if (vcpu->mask_signals)
 		sigprocmask(SIG_SETMASK, &vcpu->signal_mask, &saved);
-	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
+	vcpu->ran = true;
+	vcpu->window_open = false;
 	vcpu->run->flags = 0;
 	result = finish_pending(vcpu);
-	if (result == VCPU_AGAIN)
-		result = READ_ONCE(vcpu->run->immediate_exit) ? interrupted(vcpu) : run_loop(vcpu);
+	if (result == VCPU_AGAIN) /* an immediate exit leaves the reason of the last one in place */
+		result = READ_ONCE(vcpu->run->immediate_exit) ? -EINTR : run_loop(vcpu);
 	vcpu->run->if_flag = !!(vcpu->page->rflags & X86_EFLAGS_IF);
 	vcpu->run->ready_for_interrupt_injection = 0;
+	vcpu->run->cr8 = vcpu->page->sregs.cr8;
+	vcpu->run->apic_base = vcpu->page->sregs.apic_base;
 	if (vcpu->mask_signals)
 		sigprocmask(SIG_SETMASK, &saved, NULL);
-	return result;
+	err = vcpu_sync_to_run(vcpu);
+	return err ? err : result;
 }

@@ -5,8 +5,10 @@
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <asm/apicdef.h>
 
 #include "convert.h"
+#include "cpuid_policy.h"
 #include "vcpu.h"
 
 /* Large structures are kept off the stack; one suffices because vcpu->lock is held per call. */
@@ -30,10 +32,14 @@ static int get_regs(struct vcpu *vcpu, union state *state)
 	return 0;
 }
 
+/* An operation under way goes on with the new registers, unless they lead elsewhere. */
 static int set_regs(struct vcpu *vcpu, union state *state)
 {
-	vcpu->pending = PENDING_NOTHING;
+	if (state->regs.rip != vcpu->page->rip)
+		vcpu->pending = PENDING_NOTHING;
 	convert_regs_from_kvm(&state->regs, &vcpu->page->gprs);
+	if (vcpu->pending == PENDING_INSTRUCTION)
+		vcpu_emulate_reload(vcpu);
 	vcpu->page->rip = state->regs.rip;
 	vcpu->page->rflags = state->regs.rflags | X86_EFLAGS_FIXED;
 	return 0;
@@ -48,7 +54,12 @@ static int get_sregs(struct vcpu *vcpu, union state *state)
 
 static int set_sregs(struct vcpu *vcpu, union state *state)
 {
+	if (!convert_sregs_valid(&state->sregs, cpuid_cr4_bits()))
+		return -EINVAL;
 	convert_sregs_from_kvm(&state->sregs, &vcpu->page->sregs);
+	/* It answers there, and says so, whatever address it is given. */
+	vcpu->page->sregs.apic_base &= ~PAGE_MASK;
+	vcpu->page->sregs.apic_base |= APIC_DEFAULT_PHYS_BASE;
 	convert_interrupt_from_kvm(state->sregs.interrupt_bitmap, &vcpu->page->events);
 	return 0;
 }
@@ -192,6 +203,15 @@ static const struct state_call *find_call(unsigned int command)
 	return NULL;
 }
 
+static int carry_out(struct vcpu *vcpu, const struct state_call *call, union state *state)
+{
+	int err = vcpu_fetch(vcpu, call->groups);
+
+	if (!err)
+		err = call->convert(vcpu, state);
+	return err || !call->set ? err : vcpu_store(vcpu, call->groups);
+}
+
 static int move_state(struct vcpu *vcpu, const struct state_call *call, union state *state,
 		      void __user *user)
 {
@@ -200,13 +220,9 @@ static int move_state(struct vcpu *vcpu, const struct state_call *call, union st
 
 	if (call->set && copy_from_user(state, user, bytes))
 		return -EFAULT;
-	err = vcpu_fetch(vcpu, call->groups);
-	if (!err)
-		err = call->convert(vcpu, state);
-	if (err)
+	err = carry_out(vcpu, call, state);
+	if (err || call->set)
 		return err;
-	if (call->set)
-		return vcpu_store(vcpu, call->groups);
 	return copy_to_user(user, state, bytes) ? -EFAULT : 0;
 }
 
@@ -224,4 +240,67 @@ long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int command, void __user *user
 	err = move_state(vcpu, call, state, user);
 	kfree(state);
 	return err;
+}
+
+/* ---- KVM_CAP_SYNC_REGS: the same through the run page */
+
+static const struct {
+	u64 field;
+	unsigned int get, set;
+	size_t offset; /* in the run page */
+} synced[] = {
+	{KVM_SYNC_X86_REGS, KVM_GET_REGS, KVM_SET_REGS, offsetof(struct kvm_run, s.regs.regs)},
+	{KVM_SYNC_X86_SREGS, KVM_GET_SREGS, KVM_SET_SREGS, offsetof(struct kvm_run, s.regs.sregs)},
+	{KVM_SYNC_X86_EVENTS, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS,
+	 offsetof(struct kvm_run, s.regs.events)},
+};
+
+/* The process may write the page at any time, so each structure is copied before it is looked at.
+ */
+static int sync_one(struct vcpu *vcpu, unsigned int command, void *place)
+{
+	const struct state_call *call = find_call(command);
+	size_t bytes = _IOC_SIZE(command);
+	union state *state = kzalloc(sizeof(*state), GFP_KERNEL);
+	int err;
+
+	if (!state)
+		return -ENOMEM;
+	if (call->set)
+		memcpy(state, place, bytes);
+	err = carry_out(vcpu, call, state);
+	if (!err && !call->set)
+		memcpy(place, state, bytes);
+	kfree(state);
+	return err;
+}
+
+static int sync_fields(struct vcpu *vcpu, u64 fields, bool set)
+{
+	int err = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(synced) && !err; i++)
+		if (fields & synced[i].field)
+			err = sync_one(vcpu, set ? synced[i].set : synced[i].get,
+				       (u8 *)vcpu->run + synced[i].offset);
+	return err;
+}
+
+int vcpu_sync_from_run(struct vcpu *vcpu)
+{
+	u64 dirty = READ_ONCE(vcpu->run->kvm_dirty_regs);
+	int err;
+
+	if ((dirty | READ_ONCE(vcpu->run->kvm_valid_regs)) & ~KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	err = sync_fields(vcpu, dirty, true);
+	if (!err)
+		vcpu->run->kvm_dirty_regs = 0;
+	return err;
+}
+
+int vcpu_sync_to_run(struct vcpu *vcpu)
+{
+	return sync_fields(vcpu, READ_ONCE(vcpu->run->kvm_valid_regs), false);
 }

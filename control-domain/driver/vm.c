@@ -19,6 +19,7 @@
 
 #include "abi/ioctl.h"
 
+#include "irqchip.h"
 #include "vm.h"
 
 #define VM_FUND_ROUNDS	8
@@ -66,6 +67,7 @@ static void vm_free(struct kref *references)
 	if (result < 0)
 		pr_err("VM %x is not destroyed: %s\n", vm->handle, hv_error_text(result));
 	kfree(rcu_access_pointer(vm->routing));
+	irqchip_free(vm);
 	mmdrop(vm->mm);
 	kfree(vm);
 }
@@ -86,6 +88,7 @@ static void vm_retire(struct kref *users)
 
 	irqfd_release_all(vm);
 	ioeventfd_release_all(vm);
+	irqchip_stop(vm);
 	memory_release_all(vm);
 	vm_put(vm);
 }
@@ -147,6 +150,19 @@ static int set_ioeventfd(struct vm *vm, void __user *user)
 	return ioeventfd_change(vm, &args);
 }
 
+static int set_boot_id(struct vm *vm, unsigned long id)
+{
+	int err = 0;
+
+	mutex_lock(&vm->lock);
+	if (vm->vcpu_count)
+		err = -EBUSY;
+	else
+		vm->boot_id = id;
+	mutex_unlock(&vm->lock);
+	return err;
+}
+
 static int create_pool_file(struct vm *vm, u64 __user *user)
 {
 	u64 bytes;
@@ -175,12 +191,32 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 		return enable_cap(vm, user);
 	case KVM_SET_GSI_ROUTING:
 		return events_set_routing(vm, user);
+	case KVM_CREATE_IRQCHIP:
+		return events_create_irqchip(vm);
+	case KVM_GET_IRQCHIP:
+		return irqchip_get_state(vm, user);
+	case KVM_SET_IRQCHIP:
+		return irqchip_set_state(vm, user);
+	case KVM_IRQ_LINE:
+	case KVM_IRQ_LINE_STATUS:
+		return events_irq_line(vm, user, command == KVM_IRQ_LINE_STATUS);
+	case KVM_CREATE_PIT2:
+		return irqchip_pit_create(vm, user);
+	case KVM_GET_PIT2:
+		return irqchip_pit_get_state(vm, user);
+	case KVM_SET_PIT2:
+		return irqchip_pit_set_state(vm, user);
 	case KVM_SIGNAL_MSI:
 		return signal_msi(vm, user);
 	case KVM_IRQFD:
 		return set_irqfd(vm, user);
 	case KVM_IOEVENTFD:
 		return set_ioeventfd(vm, user);
+	case KVM_SET_BOOT_CPU_ID:
+		return set_boot_id(vm, argument);
+	case KVM_SET_NR_MMU_PAGES:
+		/* Guest page tables are not shadowed. */
+		return argument ? 0 : -EINVAL;
 	case KVM_SET_TSS_ADDR:
 		/* Real mode needs no task state of ours: every processor here runs it unrestricted.
 		 */

@@ -28,6 +28,7 @@
 #define VM_MAX_VCPUS 16
 
 struct vcpu;
+struct irqchip;
 
 /* What stands behind a slot of vm->regions. */
 struct region_backing {
@@ -51,7 +52,10 @@ struct vm {
 	struct mutex lock; /* creation, irqchip, routing and event changes */
 	bool split_irqchip;
 	u32 ioapic_pins;
+	struct irqchip *irqchip; /* set once, before the first vCPU */
+	u32 boot_id;		 /* KVM_SET_BOOT_CPU_ID */
 	u32 vcpu_count;
+	struct vcpu *boot;		  /* the one with that id; read without the lock */
 	struct vcpu *vcpus[VM_MAX_VCPUS]; /* by index; set once, read without the lock */
 
 	struct rw_semaphore memory_lock;
@@ -63,6 +67,12 @@ struct vm {
 	struct list_head irqfds;
 	struct list_head ioeventfds; /* RCU for readers */
 };
+
+/* Local APICs are there, and lines can be used. */
+static inline bool vm_has_irqchip(const struct vm *vm)
+{
+	return vm->split_irqchip || vm->irqchip;
+}
 
 /* ---- vm.c */
 
@@ -121,13 +131,30 @@ struct kvm_irq_routing;
 struct kvm_irqfd;
 struct kvm_ioeventfd;
 struct kvm_msi;
+struct kvm_irq_level;
 
 int events_set_routing(struct vm *vm, const struct kvm_irq_routing __user *user);
 int events_split_irqchip(struct vm *vm, u64 pins);
+int events_create_irqchip(struct vm *vm);
 int events_signal_msi(struct vm *vm, const struct kvm_msi *msi);
 
-/* Sends the line's message. Context: any, under rcu_read_lock() or not. */
+/* Sends a message; the vCPUs that it reached, or an enum hv_err negated. Context: any. */
+long events_send(struct vm *vm, u64 address, u32 data);
+
+/* Which EOIs have to come to the IOAPIC. Context: process, a spinlock may be held. */
+int events_tell_eoi_vectors(struct vm *vm, const u64 vectors[4]);
+
+/*
+ * Sets a line: a high one sends its message, if it stands for one. Positive: delivered, 0: merged,
+ * negative: connected to nothing. Context: any, under rcu_read_lock() or not.
+ */
+int events_set_line(struct vm *vm, u32 gsi, u8 source, bool level);
+
+/* A pulse on the line. Context: as above. */
 void events_raise(struct vm *vm, u32 gsi);
+
+/* KVM_IRQ_LINE, KVM_IRQ_LINE_STATUS */
+int events_irq_line(struct vm *vm, struct kvm_irq_level __user *user, bool status);
 
 int irqfd_change(struct vm *vm, const struct kvm_irqfd *args);
 void irqfd_release_all(struct vm *vm);

@@ -180,3 +180,30 @@ TEST(fpu)
 	back[512] = xsave[512];
 	CHECK_MEMEQ(back, xsave, sizeof(back));
 }
+
+TEST(impossible_control_registers)
+{
+	struct kvm_sregs sregs = {.cr0 = 0x60000010};
+
+	CHECK(convert_sregs_valid(&sregs, 0x7ff));
+	sregs.cr4 = 1 << 13;
+	CHECK(!convert_sregs_valid(&sregs, 0x7ff)); /* VMXE */
+	sregs.cr4 = 1 << 5;
+	sregs.efer = 1 << 8 | 1 << 10;
+	CHECK(!convert_sregs_valid(&sregs, 0x7ff)); /* active without paging */
+	sregs.cr0 |= 0x80000001;
+	CHECK(convert_sregs_valid(&sregs, 0x7ff));
+	sregs.cs.l = 1;
+	CHECK(convert_sregs_valid(&sregs, 0x7ff));
+	sregs.cr4 = 0;
+	CHECK(!convert_sregs_valid(&sregs, 0x7ff)); /* without PAE */
+	sregs.cr4 = 1 << 5;
+	sregs.efer = 1 << 8;
+	CHECK(!convert_sregs_valid(&sregs, 0x7ff)); /* LME and paging, but not active */
+	sregs.efer = 0;
+	CHECK(!convert_sregs_valid(&sregs, 0x7ff)); /* a 64-bit segment in legacy mode */
+	sregs.cs.l = 0;
+	CHECK(convert_sregs_valid(&sregs, 0x7ff));
+	sregs.efer = 1 << 12;
+	CHECK(!convert_sregs_valid(&sregs, 0x7ff)); /* SVME */
+}

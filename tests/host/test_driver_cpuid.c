@@ -135,3 +135,39 @@ TEST(order_and_length)
 	CHECK_EQ(find(4, 3)->eax, 0);
 	CHECK_EQ(find(4, 0)->eax, 0x3ff);
 }
+
+TEST(control_bits_come_with_features)
+{
+	struct cpuid_machine machine = {.cpuid = everything};
+
+	CHECK_EQ(cpuid_policy_cr4(&machine), 0x770fff); /* no LA57, VMXE, SMXE */
+	machine.cpuid = nothing;
+	CHECK_EQ(cpuid_policy_cr4(&machine), 0x7ff);
+}
+
+static struct kvm_cpuid_entry2 *followed(uint32_t function, uint32_t index, uint64_t xcr0,
+					 uint64_t cr4)
+{
+	cpuid_follow(table, count, xcr0, cr4);
+	return (struct kvm_cpuid_entry2 *)find(function, index);
+}
+
+TEST(what_follows_the_guest)
+{
+	make_table(everything, false);
+	CHECK(!(followed(1, 0, 1, 0)->ecx & 1 << 27));
+	CHECK(followed(1, 0, 1, 1 << 18)->ecx & 1 << 27);
+	CHECK(followed(7, 0, 1, 1 << 22)->ecx & 1 << 4);
+	CHECK(!(followed(7, 0, 1, 0)->ecx & 1 << 4));
+	/* Components 2 and 7: at 576 and 896, 64 bytes each; without the gap when packed. */
+	CHECK_EQ(followed(0xd, 0, 3, 0)->ebx, 576);
+	CHECK_EQ(followed(0xd, 0, 0x87, 0)->ebx, 960);
+	CHECK_EQ(followed(0xd, 1, 0x87, 0)->ebx, 704);
+	((struct kvm_cpuid_entry2 *)find(0xd, 2))->eax = 20;
+	CHECK_EQ(followed(0xd, 1, 0x87, 0)->ebx, 576 + 20 + 64);
+	((struct kvm_cpuid_entry2 *)find(0xd, 7))->ecx = 2; /* aligned */
+	CHECK_EQ(followed(0xd, 1, 0x87, 0)->ebx, 576 + 64 + 64);
+	((struct kvm_cpuid_entry2 *)find(0xd, 1))->eax = 1;
+	((struct kvm_cpuid_entry2 *)find(0xd, 1))->ebx = 0;
+	CHECK_EQ(followed(0xd, 1, 0x87, 0)->ebx, 0); /* no compacted images */
+}

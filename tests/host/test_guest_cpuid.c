@@ -18,6 +18,8 @@ static const struct hv_cpuid good[] = {
 	{0xd, 0, 1, 7, 576, 832, 0},
 	{0xd, 1, 1, 0xf, 0, 0, 0},
 	{0xd, 2, 1, 256, 576, 0, 0},
+	{0xd, 9, 1, 20, 2688, 0, 0},
+	{0xd, 10, 1, 8, 0, 2, 0}, /* aligned to 64 bytes */
 	{0x40000000, 0, 0, 0x40000001, 1, 2, 3},
 	{0x80000000, 0, 0, 0x80000008, 0, 0, 0},
 	{0x80000008, 0, 0, 0x3027, 0, 0, 0},
@@ -98,6 +100,10 @@ TEST(control_registers_show)
 	CHECK(guest_cpuid_answer(&t, 7, 0, BIT64(22), 1).ecx & 1u << 4);
 	CHECK_EQ(guest_cpuid_answer(&t, 0xd, 0, 0, 3).ebx, 576);
 	CHECK_EQ(guest_cpuid_answer(&t, 0xd, 0, 0, 7).ebx, 832);
+	CHECK_EQ(guest_cpuid_answer(&t, 0xd, 1, 0, 3).ebx, 576); /* XSAVEC's */
+	CHECK_EQ(guest_cpuid_answer(&t, 0xd, 1, 0, 7).ebx, 832);
+	CHECK_EQ(guest_cpuid_answer(&t, 0xd, 1, 0, 0x207).ebx, 832 + 20);
+	CHECK_EQ(guest_cpuid_answer(&t, 0xd, 1, 0, 0x605).ebx, 832 + 20 + 44 + 8);
 }
 
 TEST(features_allow_cr4_bits)

@@ -491,6 +491,22 @@ TEST(delivery)
 	CHECK_EQ(get(v, VLAPIC_TMR + 0x20), 0);
 }
 
+TEST(who_takes_the_wire)
+{
+	struct vlapic *v = fresh(0, 0);
+
+	put(v, VLAPIC_SVR, 0x1ff);
+	CHECK(!vlapic_accepts_extint(v));
+	put(v, VLAPIC_LVT_LINT0, 0x700);
+	CHECK(vlapic_accepts_extint(v));
+	put(v, VLAPIC_LVT_LINT0, 0x10700);
+	CHECK(!vlapic_accepts_extint(v));
+	put(v, VLAPIC_LVT_LINT0, 0x8033);
+	CHECK(!vlapic_accepts_extint(v));
+	CHECK_EQ(vlapic_set_base(v, VLAPIC_DEFAULT_BASE, false), 0);
+	CHECK(vlapic_accepts_extint(v)); /* a disabled APIC is a wire */
+}
+
 /* ---- priorities */
 
 struct model {

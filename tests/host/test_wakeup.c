@@ -309,6 +309,13 @@ static long hv_call2(enum hv_call number, u64 vm, u64 index)
 	return HV_VCPU_EXIT_INTR;
 }
 
+/* No PIC here. */
+bool irqchip_wants_window(const struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return false;
+}
+
 /* What the code names and this test does not reach. */
 #define UNREACHED(type, name, ...)                                                                 \
 	type name(__VA_ARGS__)                                                                     \
@@ -317,6 +324,11 @@ static long hv_call2(enum hv_call number, u64 vm, u64 index)
 	}
 UNREACHED(int, vcpu_emulate, struct vcpu *)
 UNREACHED(int, vcpu_emulate_answered, struct vcpu *)
+UNREACHED(bool, irqchip_port, struct vm *, u16, unsigned int, bool, u64 *)
+UNREACHED(void, irqchip_end, struct vm *, u8)
+UNREACHED(int, irqchip_acknowledge, struct vm *)
+UNREACHED(int, vcpu_sync_from_run, struct vcpu *)
+UNREACHED(int, vcpu_sync_to_run, struct vcpu *)
 UNREACHED(bool, ioeventfd_write, struct vm *, bool, u64, unsigned int, u64)
 UNREACHED(void, vcpu_kick_many, struct vm *, u64)
 UNREACHED(long, hv_to_errno, long)

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abi/ioctl.h"
+
 static unsigned int failed, passed;
 
 bool report(bool ok, const char *name, const char *format, ...)
@@ -58,7 +60,7 @@ bool expect_io(struct client *c, int reason, bool in, unsigned int bytes, uint32
 		      run->io.size, run->io.count, got);
 }
 
-static void answer_io(struct client *c, uint32_t data)
+void answer_io(struct client *c, uint32_t data)
 {
 	memcpy((uint8_t *)c->run[0] + c->run[0]->io.data_offset, &data, c->run[0]->io.size);
 }
@@ -343,32 +345,6 @@ static void check_state(void)
 	client_destroy(&c);
 }
 
-/* Every MSR in the list can be read and its value written back: QEMU insists. */
-static void check_msr_list(void)
-{
-	struct {
-		struct kvm_msr_list head;
-		uint32_t index[1024];
-	} list = {.head.nmsrs = 1024};
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} one = {.head.nmsrs = 1};
-	uint32_t bad = 0;
-	struct client c;
-
-	client_create(&c, 1, guest_idle);
-	must(ioctl(c.kvm, KVM_GET_MSR_INDEX_LIST, &list), "KVM_GET_MSR_INDEX_LIST");
-	for (uint32_t i = 0; i < list.head.nmsrs && !bad; i++) {
-		one.entry = (struct kvm_msr_entry){.index = list.index[i]};
-		if (ioctl(c.vcpu[0], KVM_GET_MSRS, &one) != 1 ||
-		    ioctl(c.vcpu[0], KVM_SET_MSRS, &one) != 1)
-			bad = list.index[i];
-	}
-	report(!bad, "msr list", "%x cannot be read and written back", bad);
-	client_destroy(&c);
-}
-
 /* Processes that die with a VM running leave nothing that hinders the next. */
 static void check_killed(void)
 {
@@ -421,8 +397,10 @@ static const struct {
 	{"regions", check_regions},   {"readonly", check_readonly},
 	{"shutdown", check_shutdown}, {"deadline", check_deadline},
 	{"smp", check_smp},	      {"state", check_state},
-	{"msrs", check_msr_list},     {"killed", check_killed},
-
+	{"msrs", check_msr_list},     {"pic", check_pic},
+	{"ioapic", check_ioapic},     {"chips", check_chip_state},
+	{"xsave", check_xsave_size},  {"sync", check_sync_regs},
+	{"killed", check_killed},
 };
 
 static bool wanted(int count, char **names, const char *name)

@@ -32,10 +32,14 @@ struct client {
 
 extern const uint8_t guest_start[], guest_end[], guest_ports[], guest_mmio[], guest_strings[],
 	guest_idle[], guest_spin[], guest_writer[], guest_doorbells[], guest_shutdown[],
-	guest_deadline[], guest_starts_another[], guest_another[], guest_handlers[], guest_nmi[];
+	guest_pic[], guest_ioapic[], guest_xsave_size[], guest_deadline[], guest_starts_another[],
+	guest_another[], guest_handlers[], guest_nmi[];
 
 /* A VM with memory at 0, split irqchip and `vcpus` vCPUs; the first starts at `entry`. */
 void client_create(struct client *client, unsigned int vcpus, const uint8_t *entry);
+
+/* The same with PIC, IOAPIC and PIT in the kernel. */
+void client_create_chips(struct client *client, unsigned int vcpus, const uint8_t *entry);
 void client_destroy(struct client *client);
 
 /* KVM_RUN; returns the exit reason, or -1 with errno. */
@@ -68,9 +72,22 @@ bool expect_mmio(struct client *c, int reason, bool write, uint64_t address, uns
 void expect_rest(struct client *c, const char *name);
 struct kvm_regs get_regs(struct client *c);
 
+/* The device model's answer to IN. */
+void answer_io(struct client *c, uint32_t data);
+
 /* check_events.c */
 void check_interrupts(void);
 void check_irqfd(void);
 void check_ioeventfd(void);
 void check_deadline(void);
 void check_smp(void);
+
+/* check_cpu.c */
+void check_msr_list(void);
+void check_xsave_size(void);
+void check_sync_regs(void);
+
+/* check_chips.c */
+void check_pic(void);
+void check_ioapic(void);
+void check_chip_state(void);

@@ -120,9 +120,10 @@ void client_region(struct client *client, uint32_t slot, uint64_t gpa, uint64_t 
 	must(ioctl(client->vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 }
 
-void client_create(struct client *client, unsigned int vcpus, const uint8_t *entry)
+static void create(struct client *client, unsigned int vcpus, const uint8_t *entry, bool chips)
 {
 	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
+	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 	unsigned int i;
 	int bytes;
 
@@ -130,7 +131,12 @@ void client_create(struct client *client, unsigned int vcpus, const uint8_t *ent
 	client->kvm = must(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	client->vm = must(ioctl(client->kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	must(ioctl(client->vm, KVM_SET_TSS_ADDR, 0xfffbd000), "KVM_SET_TSS_ADDR");
-	must(ioctl(client->vm, KVM_ENABLE_CAP, &split), "split irqchip");
+	if (chips) {
+		must(ioctl(client->vm, KVM_CREATE_IRQCHIP), "KVM_CREATE_IRQCHIP");
+		must(ioctl(client->vm, KVM_CREATE_PIT2, &pit), "KVM_CREATE_PIT2");
+	} else {
+		must(ioctl(client->vm, KVM_ENABLE_CAP, &split), "split irqchip");
+	}
 	client->memory = allocate_memory(client);
 	fill_memory(client);
 	client_region(client, 0, 0, MEMORY_BYTES, client->memory, 0);
@@ -143,6 +149,16 @@ void client_create(struct client *client, unsigned int vcpus, const uint8_t *ent
 		set_cpuid(client, i);
 	}
 	set_registers(client, entry);
+}
+
+void client_create(struct client *client, unsigned int vcpus, const uint8_t *entry)
+{
+	create(client, vcpus, entry, false);
+}
+
+void client_create_chips(struct client *client, unsigned int vcpus, const uint8_t *entry)
+{
+	create(client, vcpus, entry, true);
 }
 
 void client_destroy(struct client *client)

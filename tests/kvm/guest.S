@@ -6,6 +6,7 @@
  */
 #define COUNTERS 0x3000
 #define APIC     0xfee00000
+#define IOAPIC   0xfec00000
 #define DEVICE   0xc0000000
 
 	.section .rodata
@@ -75,6 +76,76 @@ guest_idle:
 	movl %ecx, %eax
 	outb %al, $0x80
 	jmp 1b
+
+	/* PICs at vectors 40h and 48h, ending by themselves, lines 0 and 1 open, through LINT0; the
+	 * PIT's counter 0 at 100 Hz if EDI is not 0; then as guest_idle */
+	.globl guest_pic
+guest_pic:
+	movb $0x11, %al
+	outb %al, $0x20
+	outb %al, $0xa0
+	movb $0x40, %al
+	outb %al, $0x21
+	movb $0x48, %al
+	outb %al, $0xa1
+	movb $4, %al
+	outb %al, $0x21
+	movb $2, %al
+	outb %al, $0xa1
+	movb $3, %al
+	outb %al, $0x21
+	outb %al, $0xa1
+	movb $0xfc, %al
+	outb %al, $0x21
+	movb $0xff, %al
+	outb %al, $0xa1
+	movl $0x1ff, APIC + 0xf0
+	movl $0x700, APIC + 0x350
+	testl %edi, %edi
+	jz guest_idle
+	movb $0x34, %al
+	outb %al, $0x43
+	movb $0x9c, %al
+	outb %al, $0x40
+	movb $0x2e, %al
+	outb %al, $0x40
+	jmp guest_idle
+
+	/* IOAPIC: pin 5 level-triggered at vector 42h, pin 6 edge-triggered at 41h, PICs masked; then as
+	 * guest_idle */
+	.globl guest_ioapic
+guest_ioapic:
+	movb $0xff, %al
+	outb %al, $0x21
+	outb %al, $0xa1
+	movl $0x1a, IOAPIC
+	movl $0x8042, IOAPIC + 0x10
+	movl $0x1c, IOAPIC
+	movl $0x41, IOAPIC + 0x10
+	jmp guest_idle
+
+	/* reports CPUID leaf 0Dh, subleaf 1's EAX, and its EBX with x87, SSE and AVX on; 0 without AVX */
+	.globl guest_xsave_size
+guest_xsave_size:
+	movl $1, %eax
+	cpuid
+	xorl %eax, %eax
+	btl $28, %ecx
+	jnc 1f
+	movl %cr4, %eax
+	orl $1 << 18, %eax
+	movl %eax, %cr4
+	xorl %ecx, %ecx
+	xorl %edx, %edx
+	movl $7, %eax
+	xsetbv
+	movl $0xd, %eax
+	movl $1, %ecx
+	cpuid
+1:	outl %eax, $0x80
+	movl %ebx, %eax
+	outl %eax, $0x80
+	hlt
 
 	/* spins with interrupts off */
 	.globl guest_spin

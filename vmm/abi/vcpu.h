@@ -30,7 +30,7 @@
 	X(8, FAIL_ENTRY, "VM entry refused: `reason`; the log has the VMCS")                       \
 	X(9, INTERNAL, "exit that this hypervisor does not handle; the VM stops; `text`")          \
 	X(10, DEBUG, "#DB or #BP with guest debugging on")                                         \
-	X(11, TPR, "CR8/TPR dropped below the threshold asked for")
+	X(11, WINDOW, "the guest can take an external interrupt: HV_RUN_WINDOW asked to be told")
 
 enum hv_vcpu_exit {
 #define X(number, name, text) HV_VCPU_EXIT_##name = number,
@@ -63,8 +63,8 @@ struct hv_sregs {
 	struct hv_segment cs, ds, es, fs, gs, ss, tr, ldt;
 	struct hv_table gdt, idt;
 	uint64_t cr0, cr2, cr3, cr4, cr8;
-	uint64_t efer, apic_base;
-	uint64_t pdpte[4]; /* out only */
+	uint64_t efer, apic_base; /* this and cr8 are up to date after each stay, too */
+	uint64_t pdpte[4];	  /* out only */
 };
 
 /* HV_GROUP_DEBUG */
@@ -107,6 +107,7 @@ enum hv_activity {
 #define HV_RUN_REGS_DIRTY   1u /* rip/rflags were changed (an instruction was emulated) */
 #define HV_RUN_INJECT	    2u /* `events.inject` is to be delivered with this entry */
 #define HV_RUN_CLEAR_SHADOW 4u /* STI/MOV SS shadow ends: an instruction was emulated */
+#define HV_RUN_WINDOW	    8u /* leave with WINDOW once LINT0 passes a PIC's interrupt */
 
 /* `io.flags` */
 #define HV_IO_IN 1u
@@ -134,9 +135,11 @@ struct hv_vcpu_page {
 		uint32_t cs_access;
 		uint32_t ss_access; /* DPL = CPL */
 		uint32_t linear_valid;
-		uint32_t bytes;	   /* length of the instruction, 0: not known */
-		uint32_t io_info;  /* VM-exit instruction information, string I/O */
-		uint32_t segments; /* not 64-bit code: sregs has CS, DS, ES, FS, GS, SS */
+		uint32_t bytes;	     /* length of the instruction, 0: not known */
+		uint32_t io_info;    /* VM-exit instruction information, string I/O */
+		uint32_t segments;   /* not 64-bit code: sregs has CS, DS, ES, FS, GS, SS */
+		uint32_t delivering; /* the access was an event's delivery, which is repeated */
+		uint32_t pad;
 	} insn;
 	uint64_t reason; /* basic exit reason, or the VM-instruction error */
 	uint64_t qualification;
@@ -148,7 +151,7 @@ struct hv_vcpu_page {
 	uint64_t xcr0, xss;
 	char text[256];
 	uint8_t lapic[1024];
-	uint8_t pad[2096];
+	uint8_t pad[2088];
 	uint8_t xsave[4096] __attribute__((aligned(64)));
 };
 
@@ -176,6 +179,9 @@ static inline uint32_t hv_lapic_timer_shift(uint64_t tsc_khz)
 		shift++;
 	return shift;
 }
+
+/* IA32_BIOS_SIGN_ID of a guest: newer than any microcode that Linux mistrusts. */
+#define HV_GUEST_MICROCODE 0xffffffff00000000ull
 
 /* VCPU_MSR: the fourth argument. */
 #define HV_MSR_READ  0

@@ -9,6 +9,8 @@
 #define LEAF_7		   7
 #define LEAF_XSAVE	   0xd
 #define XSAVE_LEGACY_BYTES 576u
+#define EAXD1_XSAVEC	   2u
+#define ECXD_ALIGNED	   2u
 #define ECX1_OSXSAVE	   (1u << 27)
 #define ECX7_OSPKE	   (1u << 4)
 #define HYPERVISOR_LEAVES  0x40000000u
@@ -43,16 +45,18 @@ static const struct hv_cpuid *find(const struct guest_cpuid *t, uint32_t functio
 	return NULL;
 }
 
-/* What XSAVE takes with the components that XCR0 enables now: legacy area and header, and up to the
- * end of the last one (leaf 0DH). */
-static uint32_t xsave_bytes(const struct guest_cpuid *t, uint64_t xcr0)
+/* What XSAVE or XSAVEC takes with the components that XCR0 enables now: legacy area and header, and
+ * up to the end of the last one, or one behind the other (leaf 0DH). */
+static uint32_t xsave_bytes(const struct guest_cpuid *t, uint64_t xcr0, bool compact)
 {
 	uint32_t bytes = XSAVE_LEGACY_BYTES;
 
 	for (uint64_t left = xcr0 & ~UINT64_C(3); left; left &= left - 1) {
 		const struct hv_cpuid *e = find(t, LEAF_XSAVE, (uint32_t)__builtin_ctzll(left));
 
-		if (e && e->ebx + e->eax > bytes)
+		if (e && compact)
+			bytes = (uint32_t)align_up(bytes, e->ecx & ECXD_ALIGNED ? 64 : 1) + e->eax;
+		else if (e && e->ebx + e->eax > bytes)
 			bytes = e->ebx + e->eax;
 	}
 	return bytes;
@@ -74,8 +78,8 @@ struct cpuid_entry guest_cpuid_answer(const struct guest_cpuid *t, uint32_t func
 		r.ecx = (r.ecx & ~ECX1_OSXSAVE) | (cr4 & BIT64(18) ? ECX1_OSXSAVE : 0);
 	else if (function == LEAF_7 && index == 0)
 		r.ecx = (r.ecx & ~ECX7_OSPKE) | (cr4 & BIT64(22) ? ECX7_OSPKE : 0);
-	else if (function == LEAF_XSAVE && index == 0)
-		r.ebx = xsave_bytes(t, xcr0);
+	else if (function == LEAF_XSAVE && (index == 0 || (index == 1 && r.eax & EAXD1_XSAVEC)))
+		r.ebx = xsave_bytes(t, xcr0, index);
 	return r;
 }
 

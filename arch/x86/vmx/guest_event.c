@@ -49,6 +49,9 @@ void vcpu_take_orders(struct vcpu *vcpu)
 	uint32_t flags = page->flags;
 
 	page->flags = 0;
+	if (vcpu->window && !(flags & HV_RUN_WINDOW))
+		set_cpu_control(CPU_INTERRUPT_WINDOW, false);
+	vcpu->window = flags & HV_RUN_WINDOW;
 	if (!flags)
 		return;
 	if (flags & HV_RUN_REGS_DIRTY) {
@@ -63,9 +66,12 @@ void vcpu_take_orders(struct vcpu *vcpu)
 	if (flags & HV_RUN_INJECT) {
 		uint32_t info = page->events.inject;
 
-		/* Hardware exceptions only: all that an emulated instruction can raise. */
-		if ((info & INTR_VALID) && INTR_TYPE(info) == INTR_TYPE_HARDWARE &&
-		    INTR_VECTOR(info) < 32)
+		/* What an emulated instruction can raise, or a PIC's interrupt after WINDOW. */
+		if ((info & INTR_VALID) && INTR_TYPE(info) == INTR_TYPE_EXTERNAL)
+			vmwrite(VMCS_ENTRY_INTERRUPTION,
+				INTR_VALID | INTR_TYPE_EXTERNAL | INTR_VECTOR(info));
+		else if ((info & INTR_VALID) && INTR_TYPE(info) == INTR_TYPE_HARDWARE &&
+			 INTR_VECTOR(info) < 32)
 			guest_fault(INTR_VECTOR(info), info & INTR_ERROR_CODE
 							       ? (int64_t)page->events.inject_error
 							       : -1);
@@ -114,11 +120,20 @@ static void inject_nmi(struct vcpu *vcpu, bool nmi)
 	vcpu->nmi_window = nmi;
 }
 
+/* A PIC's interrupt waits in the driver, and the local APIC would pass it. */
+static bool extint_waits(const struct vcpu *vcpu)
+{
+	return unlikely(vcpu->window) && vlapic_accepts_extint(&vcpu->lapic);
+}
+
 static void inject_interrupt(struct vcpu *vcpu)
 {
+	bool extint = extint_waits(vcpu);
 	int vector;
 
 	if (guest_has.apicv) {
+		if (unlikely(vcpu->window))
+			set_cpu_control(CPU_INTERRUPT_WINDOW, extint);
 		if (vcpu->lapic.moved)
 			vmwrite(VMCS_GUEST_INTERRUPT_STATUS, vlapic_interrupt_status(&vcpu->lapic));
 		return;
@@ -131,7 +146,7 @@ static void inject_interrupt(struct vcpu *vcpu)
 		vcpu->stats.injected++;
 		vector = vlapic_next_interrupt(&vcpu->lapic);
 	}
-	set_cpu_control(CPU_INTERRUPT_WINDOW, vector >= 0);
+	set_cpu_control(CPU_INTERRUPT_WINDOW, vector >= 0 || extint);
 	if (guest_has.tpr_shadow)
 		vmwrite(VMCS_TPR_THRESHOLD, vlapic_tpr_threshold(&vcpu->lapic));
 }
@@ -180,7 +195,8 @@ static void take_eoi_exits(struct vcpu *vcpu)
 static bool wakes(struct vcpu *vcpu, bool posted)
 {
 	return posted || (vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID) ||
-	       (vlapic_has_interrupt(&vcpu->lapic) && (vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF));
+	       ((vlapic_has_interrupt(&vcpu->lapic) || extint_waits(vcpu)) &&
+		(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF));
 }
 
 bool virt_vcpu_has_event(struct vcpu *vcpu)
@@ -221,6 +237,11 @@ void vcpu_prepare(struct vmx_cpu *v, struct vcpu *vcpu)
 		vcpu->activity = HV_ACTIVITY_RUN;
 	}
 	inject_nmi(vcpu, nmi);
+	if (extint_waits(vcpu) && interrupts_open() &&
+	    !(vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID)) {
+		vcpu_leave(v, HV_VCPU_EXIT_WINDOW);
+		return;
+	}
 	inject_interrupt(vcpu);
 	vcpu_arm_timer(vcpu);
 	speculation_clear_buffers();

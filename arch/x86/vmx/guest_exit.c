@@ -53,6 +53,7 @@ static void describe_instruction(struct vcpu *vcpu, uint64_t gpa)
 		gpa != ~UINT64_C(0) && (q & EPT_Q_LINEAR_OF_ACCESS) == EPT_Q_LINEAR_OF_ACCESS;
 	p->insn.bytes = 0;
 	p->insn.io_info = 0;
+	p->insn.delivering = vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID;
 	p->insn.segments = !(p->insn.cs_access & ACCESS_CODE_64);
 	if (p->insn.segments)
 		vcpu_get_segments(vcpu);

@@ -31,7 +31,7 @@
 #define MSR_MTRR_VARIABLE  0x200u
 #define MTRR_CAP_VALUE	   0x508u /* 8 variable ranges, fixed ranges, WC */
 #define FEATURES_LOCKED	   1u
-#define MICROCODE_REVISION (UINT64_C(0xffffffff) << 32) /* newer than any that Linux mistrusts */
+#define MICROCODE_REVISION HV_GUEST_MICROCODE
 #define EFER_GUEST	   (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define CPUID_SPEC_CTRL	   7, 3, 26 /* leaf, EDX, bit */
 #define CPUID_ARCH_CAP	   7, 3, 29
@@ -226,10 +226,11 @@ bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	}
 }
 
-static bool move_tsc(struct vcpu *vcpu, uint64_t delta)
+/* TSC_ADJUST tells what the guest did alone. */
+static bool move_tsc(struct vcpu *vcpu, uint64_t delta, bool host)
 {
 	vcpu->tsc_offset += delta;
-	vcpu->tsc_adjust += delta;
+	vcpu->tsc_adjust += host ? 0 : delta;
 	vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
 	vlapic_tsc_moved(&vcpu->lapic, (int64_t)delta);
 	return true;
@@ -337,12 +338,12 @@ bool guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value, bool host)
 	}
 	switch (msr) {
 	case MSR_TSC:
-		return move_tsc(vcpu, value - vcpu_tsc(vcpu));
+		return move_tsc(vcpu, value - vcpu_tsc(vcpu), host);
 	case MSR_APIC_BASE_:
 		return write_apic_base(vcpu, value, host);
 	case MSR_TSC_ADJUST:
 		if (!host)
-			return move_tsc(vcpu, value - vcpu->tsc_adjust);
+			return move_tsc(vcpu, value - vcpu->tsc_adjust, false);
 		vcpu->tsc_adjust = value;
 		return true;
 	case MSR_SPEC_CTRL:

@@ -58,7 +58,7 @@ static void get_sregs(struct vcpu *vcpu)
 	PLAIN(GET)
 	s->cr0 = cr0_read();
 	s->cr2 = vcpu->cr2;
-	s->cr4 = cr4_read();
+	s->cr4 = cr4_read() & ~CR4_VMXE; /* which its mask hides only after CPUID is set */
 	s->cr8 = vcpu->lapic.regs[VLAPIC_TPR / 4] >> 4;
 	s->apic_base = vcpu->lapic.base;
 }

@@ -166,7 +166,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->flush_vpid = true;
 	if (init)
 		vlapic_reset(&vcpu->lapic);
-	vcpu->activity = vcpu->index == 0 ? HV_ACTIVITY_RUN : HV_ACTIVITY_WAIT_SIPI;
+	vcpu->activity =
+		vcpu->lapic.base & VLAPIC_BASE_BSP ? HV_ACTIVITY_RUN : HV_ACTIVITY_WAIT_SIPI;
 }
 
 void vcpu_sipi(struct vcpu *vcpu, uint8_t vector)

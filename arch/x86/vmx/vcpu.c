@@ -179,6 +179,8 @@ void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 	vcpu->page->rip = vmread(VMCS_GUEST_RIP);
 	vcpu->page->rflags = vmread(VMCS_GUEST_RFLAGS);
 	vcpu->page->exit = exit;
+	vcpu->page->sregs.apic_base = vcpu->lapic.base;
+	vcpu->page->sregs.cr8 = vcpu->lapic.regs[VLAPIC_TPR / 4] >> 4;
 	vmx_clear(vcpu->vmcs);
 	vmx_load(v->vmcs);
 	vcpu->cr2 = read_cr2();

@@ -49,6 +49,7 @@ struct vcpu {
 	uint32_t activity; /* enum hv_activity */
 	bool dr_live;	   /* debug registers hold the guest's values; MOV DR does not exit */
 	bool nmi_window;   /* its exit is asked for */
+	bool window;	   /* HV_RUN_WINDOW of this stay */
 	bool eoi_due;	   /* the next stay ends at once with EOI of page->vector */
 	bool flush_vpid;   /* translations of this VPID are stale everywhere */
 	uint32_t last_cpu; /* it last ran there; elsewhere its VPID's translations are stale */

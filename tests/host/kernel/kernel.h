@@ -13,6 +13,7 @@
 
 typedef uint64_t u64;
 typedef uint32_t u32;
+typedef uint16_t u16;
 typedef uint8_t u8;
 typedef int64_t s64;
 typedef int64_t ktime_t;
@@ -27,15 +28,17 @@ typedef unsigned long sigset_t_;
 #define KTIME_MAX     INT64_MAX
 #define NSEC_PER_MSEC 1000000L
 #define EINTR	      4
+#define EINVAL	      22
 #ifndef PAGE_SIZE
 #define PAGE_SIZE 4096
 #endif
-#define SIG_SETMASK		2
-#define TASK_INTERRUPTIBLE	1
-#define HRTIMER_MODE_ABS	0
-#define X86_EFLAGS_IF		0x200
-#define pr_err_ratelimited(...) ((void)0)
-#define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
+#define SIG_SETMASK		 2
+#define TASK_INTERRUPTIBLE	 1
+#define HRTIMER_MODE_ABS	 0
+#define X86_EFLAGS_IF		 0x200
+#define pr_err_ratelimited(...)	 ((void)0)
+#define pr_info_ratelimited(...) ((void)0)
+#define min_t(type, a, b)	 ((type)(a) < (type)(b) ? (type)(a) : (type)(b))
 
 struct kref {
 	int count;
