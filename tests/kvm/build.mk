@@ -17,3 +17,11 @@ $(BUILD)/kvm/modules: $(KERNEL)/vmlinuz tests/kvm/build.mk
 	rm -rf $@ && mv $@.new $@
 
 host-tests: $(BUILD)/kvm/kvm-check $(BUILD)/kvm/modules
+
+# Linux's own selftests of KVM
+SELFTESTS := $(BUILD)/kvm/selftests/.built
+
+$(SELFTESTS): tests/kvm/build-selftests tests/kvm/selftests.txt
+	tests/kvm/build-selftests $(CACHE) $(@D) tests/kvm/selftests.txt
+
+host-tests: $(SELFTESTS)
