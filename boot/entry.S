@@ -4,8 +4,7 @@
  *
  * A Multiboot2 loader enters entry32 in 32-bit protected mode, paging off, with the information block
  * in EBX. The image may lie at any multiple of 2 MiB (the header's relocatable tag asks for the highest), so
- * this code first learns where it is, loads the interrupt table (it is in .rodata and never
- * changes after boot), builds early page tables and jumps to hv_main(). The early tables map
+ * this code first learns where it is, loads the interrupt table (arch/x86/isr.S), builds early page tables and jumps to hv_main(). The early tables map
  * the low 4 GiB three times: at 0 (for the jump), at HEAP_BASE and at BOOT_BASE (arch/x86/layout.h), and the image's 2 MiB at
  * its link address. arch/x86/paging.c replaces them all.
  *
@@ -203,16 +202,6 @@ boot_gdtr:
 boot_idtr:
 	.short	16 * IDT_VECTORS - 1
 	.long	idt - IMAGE_BASE
-	/* interrupt gates: handlers of fixed size; the linker script takes their address apart */
-	.balign 16
-	.globl idt
-idt:	.set	vector, 0
-	.rept	IDT_VECTORS
-	.short	isr_low + ISR_STUB_BYTES * vector, SEL_CODE, 0x8e00, isr_middle
-	.long	IMAGE_BASE >> 32, 0
-	.set	vector, vector + 1
-	.endr
-
 	.section .bss
 	.balign 4096
 	.globl early_pml4

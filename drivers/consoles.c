@@ -6,6 +6,7 @@
  * consoles_remap(). Before consoles_start() lines wait in the log; an early refusal starts the
  * defaults.
  */
+#include <cmdline.h>
 #include <consoles.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 static struct boot_framebuffer screen = {
 	.type = FB_EGA_TEXT, .base = {VGA_CELLS}, .width = 80, .height = 25};
-static bool started, screen_used;
+static bool screen_used;
 
 static uint64_t screen_bytes(void)
 {
@@ -58,7 +59,7 @@ void consoles_start(const char *list, const struct boot_framebuffer *fb, bool bi
 {
 	char text[CMDLINE_BYTES], *rest = text, *name;
 
-	started = true;
+	log_on_emergency(NULL);
 	if (fb->type != FB_NONE)
 		screen = *fb;
 	else if (!bios)
@@ -74,9 +75,7 @@ void consoles_remap(void)
 		screen_move(map_device(screen.base, screen_bytes()));
 }
 
-void consoles_emergency(void)
+void consoles_start_defaults(void)
 {
-	if (!started)
-		consoles_start(cmdline_get("console"), &screen, true);
-	log_emergency_begin();
+	consoles_start(cmdline_get("console"), &screen, true);
 }

@@ -173,6 +173,14 @@ def test_odd_command_line_is_named_and_survived(machine):
     started.wait(r"virt: starting the control domain", 60)
 
 
+def test_no_acpi_tables(machine):
+    """OVMF has none of its own in Bochs, and here the medium brings none either."""
+    started = machine(emulator="bochs", firmware="uefi", no_acpi=True, cpus=2)
+    started.wait(r"boot: no ACPI tables: only the boot processor is used", 300)
+    started.wait(r"virt: starting the control domain on 1 CPU\n", 60)
+    started.wait(READY, 600)
+
+
 def test_cpus_that_differ(machine):
     """What one CPU lacks, none uses; it is named."""
     started = machine(cpus=2, cmdline="cpu1_features=-vpid")

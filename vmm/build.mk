@@ -36,7 +36,16 @@ TEST ?= 0
 HV_SRC := $(sort $(wildcard boot/*.c boot/*.S vmm/*.c vmm/*.S drivers/*.c drivers/*.S) $(shell find arch -name '*.c' -o -name '*.S'))
 HV_SRC += $(if $(filter 1,$(TEST)),tests/hypervisor/selftest.c)
 HV_FONT := /usr/share/consolefonts/Uni2-Fixed16.psf.gz
-HV_OBJ := $(HV_SRC:%=$(BUILD)/hv/%.o) $(BUILD)/hv/font.o
+# What runs only before the control domain does: the linker script knows it by the objects' names,
+# keeps it apart, and arch/x86/paging.c takes it away when boot is over.
+HV_BOOT_SRC := boot/entry.S boot/ap_trampoline.S boot/mb2.c \
+	$(addprefix vmm/,cmdline.c linux_boot.c linux_image.c main.c memmap.c refuse.c sleep.c split.c) \
+	$(addprefix drivers/,acpi.c consoles.c) \
+	$(addprefix arch/x86/,gdt.c microcode.c microcode_load.c paging_boot.c smp.c tsc.c) \
+	$(addprefix arch/x86/vmx/,caps.c control_boot.c control_cpuid_build.c control_ept_boot.c ept_identity.c start.c vmx_on.c)
+HV_BOOT_OBJ := $(HV_BOOT_SRC:%=$(BUILD)/hv/%.boot.o)
+HV_RESIDENT_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(filter-out $(HV_BOOT_SRC),$(HV_SRC))) $(BUILD)/hv/font.o
+HV_OBJ := $(HV_BOOT_OBJ) $(HV_RESIDENT_OBJ)
 HV_CPPFLAGS = -nostdinc -isystem $(shell $(HV_CC) -print-file-name=include) -isystem $(NEWLIB)/include -I. -Ivmm -Iarch -Idrivers -I$(BUILD)/hv
 HV_CFLAGS := -std=gnu11 -O2 -g $(HV_MACHINE) $(HV_WARN)
 HV_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld,--gc-sections,--build-id=none,-z,max-page-size=4096,-z,noexecstack,--no-warn-rwx-segments
@@ -53,15 +62,17 @@ $(BUILD)/hv/version.h: FORCE
 	@{ echo '#pragma once'; echo '#define HV_VERSION "$(HV_VERSION)"'; } > $@.new
 	@cmp -s $@.new $@ || mv $@.new $@
 
-$(BUILD)/hv/%.c.o: %.c $(NEWLIB)/libc.a vmm/build.mk | $(BUILD)/hv/version.h
-	@mkdir -p $(@D)
-	@echo '  CC $<'
-	@$(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+define hv_compile
+@mkdir -p $(@D)
+@echo '  $(if $(filter %.S,$<),AS,CC) $<'
+@$(HV_CC) $(HV_CPPFLAGS) $(if $(filter %.S,$<),-D__ASSEMBLY__ -g $(HV_MACHINE),$(HV_CFLAGS)) -MMD -MP -c $< -o $@
+endef
 
-$(BUILD)/hv/%.S.o: %.S $(NEWLIB)/libc.a vmm/build.mk
-	@mkdir -p $(@D)
-	@echo '  AS $<'
-	@$(HV_CC) $(HV_CPPFLAGS) -D__ASSEMBLY__ -g $(HV_MACHINE) -MMD -MP -c $< -o $@
+$(BUILD)/hv/%.o: % $(NEWLIB)/libc.a vmm/build.mk | $(BUILD)/hv/version.h
+	$(hv_compile)
+
+$(BUILD)/hv/%.boot.o: % $(NEWLIB)/libc.a vmm/build.mk | $(BUILD)/hv/version.h
+	$(hv_compile)
 
 $(BUILD)/hv/font.o: drivers/font.py
 	@mkdir -p $(@D)

@@ -17,6 +17,9 @@
  * any. */
 bool crash_begun(void);
 
+/** Make the other CPUs stand still, for a refusal. Context: boot. */
+void crash_stop_others(void);
+
 /** Use @record (CRASH_BYTES, end of the heap) from now on. What the last boot left there is first
  * copied to
  * @copy (CRASH_BYTES) if it is whole. */

@@ -6,7 +6,6 @@
  * to the calling CPU's call page, which the control domain reads after the call.
  */
 #define LOG_TAG "call"
-#include <stdio.h>
 #include <string.h>
 
 #include <abi/hypercall.h>
@@ -16,14 +15,11 @@
 #include <hypercall.h>
 #include <log.h>
 #include <platform.h>
-#include <memmap.h>
 #include <pool.h>
 #include <tlb.h>
-#include <version.h>
 #include <vm.h>
 #include <x86/asm.h>
 #include <x86/mem.h>
-#include <x86/paging.h>
 #include <x86/percpu.h>
 #include <x86/virt.h>
 
@@ -40,50 +36,18 @@ int64_t call_cpu_page(struct call *c)
 	return (int64_t)hpa_of(c->page).v;
 }
 
-static void cpu_name(char *to, size_t n)
-{
-	uint32_t brand[13] = {0};
-
-	for (uint32_t i = 0; i < 3 && cpuid_has_leaf(0x80000004); i++) {
-		struct cpuid_regs r = cpuid(0x80000002 + i, 0);
-
-		memcpy(&brand[4 * i], &r, sizeof(r));
-	}
-	snprintf(to, n, "%s", (const char *)brand);
-}
-
 int64_t call_info(struct call *c)
 {
 	struct hv_info *info = c->page;
-	uint64_t image, heap;
-	hpa_t base;
 
-	memset(info, 0, sizeof(*info));
-	info->abi_version = HV_ABI_VERSION;
-	info->cpus = cpu_count;
-	info->cpus_present = platform.acpi.cpus ? platform.acpi.cpus : 1;
+	memcpy(info, &platform.info, sizeof(*info));
 	info->tsc_khz = (uint32_t)platform.tsc_khz;
-	info->features = virt_features();
-	if (call_selftest)
-		info->features |= BIT64(HV_FEATURE_TEST_BUILD);
-	info->ram_bytes = memmap_ram_bytes(platform.map, platform.n_map);
-	info->pool_bytes = pool_bytes();
+	if (virt_x2apic())
+		info->features |= BIT64(HV_FEATURE_X2APIC);
 	info->pool_free_bytes = pool_free_bytes();
-	hv_extent(0, &base, &image);
-	hv_extent(1, &base, &heap);
-	info->hypervisor_bytes = image + heap;
-	info->control_bytes = info->ram_bytes - info->pool_bytes - info->hypervisor_bytes;
-	info->image_bytes = image;
-	info->heap_free_bytes = heap - heap_used_bytes();
 	info->uptime_tsc = rdtsc();
-	info->boot_root_tsc = virt_control_started();
 	info->vms = vm_count();
-	info->crash_record = crash_previous() != NULL;
 	info->log_head = log_head();
-	snprintf(info->version, sizeof(info->version), "%s", HV_VERSION);
-	snprintf(info->loader, sizeof(info->loader), "%s", platform.boot.loader);
-	snprintf(info->cmdline, sizeof(info->cmdline), "%s", platform.boot.cmdline);
-	cpu_name(info->cpu_name, sizeof(info->cpu_name));
 	return 0;
 }
 

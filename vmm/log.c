@@ -42,6 +42,7 @@ static uint64_t shown;
 static enum log_level console_level = LOG_INFO;
 
 static uint64_t tsc_zero;
+static void (*on_emergency)(void); /* boot code: there is no console yet */
 
 static const char *const level_names[] = {"error ", "warn ", "", "debug "};
 
@@ -200,8 +201,15 @@ void log_consoles_release(void)
 	consoles_ours = false;
 }
 
+void log_on_emergency(void (*fn)(void))
+{
+	on_emergency = fn;
+}
+
 void log_emergency_begin(void)
 {
+	if (on_emergency)
+		on_emergency();
 	if (!consoles_ours) {
 		for (unsigned int i = 0; i < n_consoles; i++)
 			consoles[i]->reset();

@@ -72,6 +72,9 @@ void log_set_level(enum log_level level);
 /** Let @c show what has been logged since the first line, and all that follows. */
 void log_console_add(const struct console *c);
 
+/** Call @fn when an emergency begins: NULL once there are consoles. Context: boot. */
+void log_on_emergency(void (*fn)(void));
+
 /** Raw text to every console, whoever owns them now. Context: refusal or crash, one CPU. */
 void log_emergency_begin(void);
 void log_emergency_write(const char *s);

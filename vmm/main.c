@@ -9,7 +9,7 @@
  *
  * Before: boot/entry.S. Beside: arch/x86/paging.c, arch/x86/smp.c.
  */
-#include <platform.h>
+#include <found.h>
 #include <string.h>
 #include <boot/mb2.h>
 #include <cmdline.h>
@@ -18,6 +18,7 @@
 #include <log.h>
 #include <memmap.h>
 #include <panic.h>
+#include <platform.h>
 #include <x86/asm.h>
 #include <x86/gdt.h>
 #include <x86/lapic.h>
@@ -32,7 +33,7 @@
 #define MAX_AVOID   (MODULE_ROLES + 3)
 #define OTHER_PAGES 8 /* saved trampoline page and the like */
 
-struct platform platform = {.tsc_khz = TSC_KHZ_UNKNOWN};
+struct found found;
 
 static struct cpu early_cpu; /* until the heap has one */
 
@@ -41,7 +42,7 @@ void hv_main(uint64_t block_pa, uint64_t image_pa) __noreturn;
 static void digest_block(uint64_t pa)
 {
 	static char error[200];
-	struct boot_info *b = &platform.boot;
+	struct boot_info *b = &found.boot;
 
 	if (pa < PAGE_SIZE || pa >= EARLY_LIMIT - MB2_MAX_BYTES || !is_aligned(pa, 8))
 		machine_refuse("a Multiboot2 information block",
@@ -54,12 +55,14 @@ static void digest_block(uint64_t pa)
 			error);
 	cmdline_parse(b->cmdline);
 	log_set_level(cmdline_level("loglevel"));
+	platform.panic_seconds =
+		!strcmp(cmdline_get("panic"), "halt") ? PANIC_HALT : cmdline_number("panic", 10);
 	consoles_start(cmdline_get("console"), &b->fb, !b->efi.system_table.v);
 }
 
 static void clean_map(void)
 {
-	struct platform *p = &platform;
+	struct found *p = &found;
 
 	memcpy(p->map, p->boot.ranges, sizeof(p->map));
 	p->n_map = memmap_clean(p->map, p->boot.n_ranges, BOOT_MAX_RANGES);
@@ -86,7 +89,7 @@ static bool read_early(hpa_t pa, void *to, size_t n)
 
 static unsigned int read_acpi(void)
 {
-	struct platform *p = &platform;
+	struct found *p = &found;
 	uint64_t most = cmdline_number("maxcpus", UINT64_MAX);
 
 	if (!p->boot.rsdp.v && !p->boot.efi.system_table.v)
@@ -105,7 +108,7 @@ static unsigned int read_acpi(void)
 
 static void take_heap(hpa_t image, unsigned int cpus)
 {
-	struct platform *p = &platform;
+	struct found *p = &found;
 	struct mem_range avoid[MAX_AVOID] = {
 		{image, 2 * MIB, MEM_RESERVED},
 		{p->boot.block, p->boot.block_bytes, MEM_RESERVED},
@@ -133,11 +136,22 @@ static void take_heap(hpa_t image, unsigned int cpus)
 	log_info("image at %#lx, own memory %lu KiB at %#lx", image.v, need / KIB, base);
 }
 
+static void use_reset_register(void)
+{
+	const struct acpi_register *r = &found.acpi.reset;
+
+	if (r->address && r->space == 0)
+		platform.reset_memory = map_device(HPA(r->address), 1);
+	else if (r->space == 1)
+		platform.reset_port = (uint16_t)r->address;
+	platform.reset_value = found.acpi.reset_value;
+}
+
 static void start_others(void *arg)
 {
 	(void)arg;
-	lapic_init();
-	machine_init();
+	lapic_init(map_device(lapic_base(), PAGE_SIZE));
+	use_reset_register();
 	smp_start();
 	smp_release();
 	virt_bsp_main();
@@ -151,6 +165,7 @@ void hv_main(uint64_t block_pa, uint64_t image_pa)
 
 	early_cpu.self = &early_cpu;
 	wrmsr(MSR_GS_BASE, (uint64_t)&early_cpu);
+	log_on_emergency(consoles_start_defaults);
 	platform.tsc_khz = tsc_measure_khz();
 	paging_early(HPA(image_pa));
 	digest_block(block_pa);
@@ -162,7 +177,7 @@ void hv_main(uint64_t block_pa, uint64_t image_pa)
 	memset(tail, 0, LOG_RING_BYTES);
 	log_use_ring(tail);
 
-	paging_init(cpus, platform.map, platform.n_map);
+	paging_init(cpus, found.map, found.n_map);
 	cpu = cpu_create(0, lapic_id());
 	smp_init(cpus, cpu);
 	idt_use_stacks();

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include <boot_info.h>
+#include <mem_range.h>
 
 /**
  * Clean @map of @n ranges in place. Where ranges overlap, the more restrictive type wins; unknown

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The ends: a refusal in plain words, or a crash record.
+ * The end: a crash record. (Refusals: refuse.c.)
  *
  * A crash stops the other CPUs by INIT (it exits from a guest at once; a CPU in root keeps it
  * pending), writes the record piece by piece while showing it on every console, closes it with a
@@ -11,10 +11,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmdline.h>
-#include <consoles.h>
 #include <crash.h>
 #include <log.h>
+#include <platform.h>
 #include <x86/asm.h>
 #include <x86/exceptions.h>
 #include <x86/gdt.h>
@@ -26,9 +25,6 @@
 #define RECORD_MAGIC   UINT64_C(0x31435248534f5248) /* HROSHRC1 */
 #define BACKTRACE_MAX  16
 #define LAST_LOG_LINES 64
-#define BOX_WIDTH      76
-#define BOX_RULE                                                                                   \
-	"+------------------------------------------------------------------------------+\n"
 
 struct record {
 	uint64_t magic;
@@ -45,6 +41,12 @@ static uint32_t crash_owner; /* 1 + CPU */
 bool crash_begun(void)
 {
 	return __atomic_load_n(&crash_owner, __ATOMIC_ACQUIRE) != 0;
+}
+
+void crash_stop_others(void)
+{
+	__atomic_store_n(&crash_owner, this_cpu()->index + 1, __ATOMIC_SEQ_CST);
+	lapic_send_init_all_others();
 }
 
 static uint32_t sum_of(const char *s, uint32_t n)
@@ -177,17 +179,15 @@ static void emit_log(void)
 
 static void __noreturn finish(const char *reason)
 {
-	uint64_t seconds = cmdline_number("panic", 10);
-
 	record_close();
 	emitf("Hornero crashed on CPU %u: %s\n", this_cpu()->index,
 	      reason); /* 25 lines show the end */
-	if (!strcmp(cmdline_get("panic"), "halt")) {
+	if (platform.panic_seconds == PANIC_HALT) {
 		emit("halted (panic=halt)\n");
 		cpu_halt_forever();
 	}
-	emitf("reset in %lu s (panic=)\n", seconds);
-	for (uint64_t i = 0; i < seconds; i++)
+	emitf("reset in %lu s (panic=)\n", platform.panic_seconds);
+	for (uint64_t i = 0; i < platform.panic_seconds; i++)
 		delay_us(1000000);
 	machine_reset();
 }
@@ -208,7 +208,7 @@ void crash(const struct trap_frame *f, const char *fmt, ...)
 		finish(reason);
 	}
 	lapic_send_init_all_others();
-	consoles_emergency();
+	log_emergency_begin();
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
@@ -223,43 +223,4 @@ void crash(const struct trap_frame *f, const char *fmt, ...)
 	emit_log();
 	emit("=== end of the crash record\n");
 	finish(reason);
-}
-
-/* Paragraphs, broken at blanks to the box's width. */
-static void box_text(const char *s)
-{
-	while (*s) {
-		char line[BOX_WIDTH + 8];
-		size_t n = strcspn(s, "\n");
-
-		if (n > BOX_WIDTH)
-			for (n = BOX_WIDTH; n > 1 && s[n] != ' '; n--)
-				;
-		if (n == 1)
-			n = BOX_WIDTH;
-		snprintf(line, sizeof(line), "| %-*.*s |\n", BOX_WIDTH, (int)n, s);
-		log_emergency_write(line);
-		for (s += n; *s == ' ' || *s == '\n'; s++)
-			;
-	}
-}
-
-void machine_refuse(const char *what, const char *fmt, ...)
-{
-	static char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	__atomic_store_n(&crash_owner, this_cpu()->index + 1, __ATOMIC_SEQ_CST);
-	lapic_send_init_all_others();
-	consoles_emergency();
-	log_emergency_write("\n" BOX_RULE);
-	box_text("Hornero cannot run here:");
-	box_text(what);
-	box_text(text);
-	box_text("The machine is halted.");
-	log_emergency_write(BOX_RULE);
-	cpu_halt_forever();
 }

@@ -1,36 +1,24 @@
 // SPDX-License-Identifier: MIT
 /*
- * This machine, as found at boot. Written by vmm/main.c before the VMX side starts, then read-only.
+ * This machine, as found at boot: what is needed for good. Written before the control domain
+ * starts, then, but for `tsc_khz`, read-only. What boot alone needs is in found.h.
  */
 #pragma once
 
-#include <acpi.h>
-#include <boot_info.h>
+#include <abi/info.h>
+#include <types.h>
 
-struct cpu;
+#define TSC_KHZ_UNKNOWN 1000000
+#define PANIC_HALT	UINT64_MAX
 
 struct platform {
-	struct boot_info boot;
-	struct mem_range map[BOOT_MAX_RANGES]; /* cleaned (vmm/memmap.h) */
-	unsigned int n_map;
-	uint64_t ram_top; /* end of the highest RAM */
-	bool acpi_found;
-	struct acpi_info acpi;
-	uint64_t tsc_khz; /* from CPUID 15h or the PIT, never 0 */
+	uint64_t tsc_khz;	/* from CPUID 15h, the PIT or the control domain, never 0 */
+	uint64_t panic_seconds; /* `panic=`; PANIC_HALT */
+	/* The reset register, in memory (mapped) or a port; NULL and 0: none. */
+	volatile uint8_t *reset_memory;
+	uint16_t reset_port;
+	uint8_t reset_value;
+	struct hv_info info; /* what of it never changes */
 };
 
 extern struct platform platform;
-
-#define TSC_KHZ_UNKNOWN 1000000
-
-/* --- what the VMX side supplies --- */
-
-/** Heap it will ask for with @cpus CPUs and RAM up to @ram_top. */
-uint64_t virt_heap_bytes(unsigned int cpus, uint64_t ram_top);
-
-/** Go on with everything; all CPUs stand in virt_ap_main() or are about to. Context: boot
- * processor. */
-void virt_bsp_main(void) __noreturn;
-
-/** Go on on a started CPU. Context: any CPU but the boot processor. */
-void virt_ap_main(struct cpu *c) __noreturn;

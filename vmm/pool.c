@@ -12,19 +12,17 @@
 struct owner_table pool;
 struct lock pool_lock;
 
-static uint64_t total_bytes;
-
 uint64_t pool_heap_bytes(uint64_t ram_top)
 {
 	return align_up(owner_table_bytes(ram_top), PAGE_SIZE);
 }
 
-void pool_init(uint64_t ram_top, const struct memory_split *s, const struct mem_range *own,
-	       unsigned int n_own)
+void pool_init(void *table, uint64_t ram_top, const struct memory_split *s,
+	       const struct mem_range *own, unsigned int n_own)
 {
 	int err = 0;
 
-	owner_init(&pool, boot_alloc_pages(pool_heap_bytes(ram_top) / PAGE_SIZE), ram_top);
+	owner_init(&pool, table, ram_top);
 	for (unsigned int i = 0; i < s->ranges; i++)
 		if (mem_is_ram(s->map[i].type))
 			err |= owner_assign(&pool, s->map[i].base, s->map[i].bytes, OWNER_CONTROL);
@@ -33,8 +31,7 @@ void pool_init(uint64_t ram_top, const struct memory_split *s, const struct mem_
 	for (unsigned int i = 0; i < s->pools; i++)
 		err |= owner_assign(&pool, s->pool[i].base, s->pool[i].bytes, OWNER_WAITING);
 	BUG_ON(err);
-	total_bytes = (owner_free(&pool) + owner_waiting(&pool)) * FRAME_SIZE;
-	BUG_ON(total_bytes != s->pool_bytes);
+	BUG_ON(owner_waiting(&pool) * FRAME_SIZE != s->pool_bytes);
 }
 
 unsigned int pool_scrub(unsigned int most)
@@ -69,9 +66,4 @@ uint64_t pool_free_bytes(void)
 	frames = owner_free(&pool) + owner_waiting(&pool);
 	unlock(&pool_lock);
 	return frames * FRAME_SIZE;
-}
-
-uint64_t pool_bytes(void)
-{
-	return total_bytes;
 }

@@ -13,9 +13,10 @@
 /** Heap that the ownership table takes. */
 uint64_t pool_heap_bytes(uint64_t ram_top);
 
-/** Enter who owns what. @own: the hypervisor's extents. Context: boot. */
-void pool_init(uint64_t ram_top, const struct memory_split *split, const struct mem_range *own,
-	       unsigned int n_own);
+/** Enter who owns what into @table, pool_heap_bytes() of heap. @own: the hypervisor's extents.
+ * Context: boot. */
+void pool_init(void *table, uint64_t ram_top, const struct memory_split *split,
+	       const struct mem_range *own, unsigned int n_own);
 
 /** The table and its lock, for callers that do several steps under it. */
 extern struct owner_table pool;
@@ -24,6 +25,5 @@ extern struct lock pool_lock;
 /** Zero up to @most waiting frames. Returns how many became free. Context: root, no lock held. */
 unsigned int pool_scrub(unsigned int most);
 
-/** Bytes free now or after scrubbing; all bytes of the pool. */
+/** Bytes free now or after scrubbing. */
 uint64_t pool_free_bytes(void);
-uint64_t pool_bytes(void);

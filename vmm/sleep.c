@@ -8,7 +8,6 @@
 
 #include <sleep.h>
 
-#define SLP_EN		BIT64(13)
 #define NAME_OP		0x08
 #define ROOT_CHAR	0x5c
 #define PACKAGE_OP	0x12
@@ -61,16 +60,4 @@ unsigned int sleep_hide(uint8_t *t, size_t bytes)
 		renamed++;
 	}
 	return renamed;
-}
-
-bool sleep_refused(const struct sleep_types *s, uint32_t value)
-{
-	uint8_t type = (uint8_t)field_get(value, 12, 10);
-
-	if (!(value & SLP_EN) || (s->known[5] && s->type[5] == type))
-		return false;
-	for (unsigned int state = 1; state <= 4; state++)
-		if (s->known[state] && s->type[state] == type)
-			return true;
-	return false;
 }

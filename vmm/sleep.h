@@ -23,4 +23,14 @@ void sleep_scan(const uint8_t *table, size_t bytes, struct sleep_types *out);
 unsigned int sleep_hide(uint8_t *table, size_t bytes);
 
 /** True if writing @value to a PM1 control register would enter a state that is refused. */
-bool sleep_refused(const struct sleep_types *s, uint32_t value);
+static inline bool sleep_refused(const struct sleep_types *s, uint32_t value)
+{
+	uint8_t type = (uint8_t)field_get(value, 12, 10);
+
+	if (!(value & BIT64(13)) || (s->known[5] && s->type[5] == type))
+		return false;
+	for (unsigned int state = 1; state <= 4; state++)
+		if (s->known[state] && s->type[state] == type)
+			return true;
+	return false;
+}

@@ -99,15 +99,3 @@ bool split_memory(const struct mem_range *map, unsigned int n, const struct mem_
 	}
 	return true;
 }
-
-bool split_is_control(const struct memory_split *s, uint64_t base, uint64_t bytes)
-{
-	for (unsigned int i = 0; i < s->ranges; i++) {
-		const struct mem_range *r = &s->map[i];
-
-		if (r->type == MEM_RAM && base >= r->base.v && bytes <= r->bytes &&
-		    base - r->base.v <= r->bytes - bytes)
-			return true;
-	}
-	return false;
-}

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include <boot_info.h>
+#include <mem_range.h>
 
 #define SPLIT_MAX_POOL 64
 #define CONTROL_MIN_BYTES                                                                          \
@@ -38,4 +38,14 @@ bool split_memory(const struct mem_range *map, unsigned int n, const struct mem_
 
 /** True if all of [@base, @base + @bytes) is RAM of the control domain, whoever shares its frame.
  */
-bool split_is_control(const struct memory_split *s, uint64_t base, uint64_t bytes);
+static inline bool split_is_control(const struct memory_split *s, uint64_t base, uint64_t bytes)
+{
+	for (unsigned int i = 0; i < s->ranges; i++) {
+		const struct mem_range *r = &s->map[i];
+
+		if (r->type == MEM_RAM && base >= r->base.v && bytes <= r->bytes &&
+		    base - r->base.v <= r->bytes - bytes)
+			return true;
+	}
+	return false;
+}

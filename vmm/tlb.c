@@ -3,18 +3,10 @@
  * Paying TLB debts; the bookkeeping is debt.c, the flush is the architecture's.
  */
 #include <tlb.h>
-#include <x86/mem.h>
 #include <x86/percpu.h>
 #include <x86/virt.h>
 
 struct debt tlb_debt;
-
-void tlb_init(unsigned int cpus)
-{
-	size_t bytes = cpus * sizeof(struct debt_cpu);
-
-	debt_init(&tlb_debt, boot_alloc_pages(align_up(bytes, PAGE_SIZE) / PAGE_SIZE), cpus);
-}
 
 void tlb_pay(struct cpu *cpu)
 {

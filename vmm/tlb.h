@@ -11,9 +11,6 @@ struct cpu;
 
 extern struct debt tlb_debt;
 
-/** Context: boot, with the number of CPUs. */
-void tlb_init(unsigned int cpus);
-
 /** Pay what this CPU owes. Context: any CPU in VMX operation, itself only. */
 void tlb_pay(struct cpu *cpu);
 

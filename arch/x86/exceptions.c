@@ -57,6 +57,13 @@ static bool fix_up(struct trap_frame *f)
 	return false;
 }
 
+bool stack_bounds(uint64_t sp, uint64_t *lo, uint64_t *hi)
+{
+	*hi = align_down(sp, STACK_SLOT) + STACK_SLOT;
+	*lo = *hi - STACK_PAGES(sp % STACK_STRIDE / STACK_SLOT) * PAGE_SIZE;
+	return sp >= STACK_BASE && sp < WINDOW_BASE && sp >= *lo;
+}
+
 static bool in_stack_guard(uint64_t va)
 {
 	uint64_t lo, hi;

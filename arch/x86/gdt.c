@@ -13,18 +13,12 @@
 #include <x86/mem.h>
 #include <x86/paging.h>
 
-enum { STACK_MAIN, STACK_NMI, STACK_DF, STACK_MC, STACKS };
-
-#define STACK_SLOT (STACK_STRIDE / STACKS)
-
-static const unsigned int stack_pages[STACKS] = {4, 2, 2, 2};
-
 uint64_t cpu_heap_bytes(void)
 {
 	uint64_t pages = 1;
 
 	for (int i = 0; i < STACKS; i++)
-		pages += stack_pages[i];
+		pages += STACK_PAGES(i);
 	return pages * PAGE_SIZE;
 }
 
@@ -33,13 +27,6 @@ uint64_t cpu_heap_bytes(void)
 static uint64_t stack_top(uint32_t index, int which)
 {
 	return STACK_BASE + index * STACK_STRIDE + (uint64_t)(which + 1) * STACK_SLOT;
-}
-
-bool stack_bounds(uint64_t sp, uint64_t *lo, uint64_t *hi)
-{
-	*hi = align_down(sp, STACK_SLOT) + STACK_SLOT;
-	*lo = *hi - stack_pages[sp % STACK_STRIDE / STACK_SLOT] * PAGE_SIZE;
-	return sp >= STACK_BASE && sp < WINDOW_BASE && sp >= *lo;
 }
 
 static void tables_fill(struct desc_tables *t, uint32_t index)
@@ -65,9 +52,9 @@ struct cpu *cpu_create(uint32_t index, uint32_t apic_id)
 	static_assert(sizeof(struct cpu) + 64 + sizeof(struct desc_tables) <= 4096, "one page");
 
 	for (int i = 0; i < STACKS; i++) {
-		uint64_t bytes = stack_pages[i] * PAGE_SIZE;
+		uint64_t bytes = STACK_PAGES(i) * PAGE_SIZE;
 
-		page_map(stack_top(index, i) - bytes, hpa_of(boot_alloc_pages(stack_pages[i])),
+		page_map(stack_top(index, i) - bytes, hpa_of(boot_alloc_pages(STACK_PAGES(i))),
 			 bytes, PTE_RW_DATA);
 	}
 	c->self = c;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <x86/layout.h>
 #include <x86/percpu.h>
 
 struct __packed tss {
@@ -22,6 +23,12 @@ struct desc_tables {
 	uint64_t pad;
 	struct tss tss;
 };
+
+/* The stacks of a CPU: each has a slot of its own, of which only the top is mapped. */
+enum { STACK_MAIN, STACK_NMI, STACK_DF, STACK_MC, STACKS };
+
+#define STACK_SLOT	   (STACK_STRIDE / STACKS)
+#define STACK_PAGES(which) ((which) == STACK_MAIN ? 4u : 2u)
 
 /** Heap that one CPU's stacks and tables need. */
 uint64_t cpu_heap_bytes(void);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The way into exception handlers: one stub of ISR_STUB_BYTES per vector (the interrupt table in
- * boot/entry.S counts on the distance), then one common path that builds struct trap_frame
+ * The way into exception handlers: one stub of ISR_STUB_BYTES per vector (the interrupt table
+ * below counts on the distance), then one common path that builds struct trap_frame
  * (arch/x86/exceptions.h) and calls trap_handle(). The hypervisor never enables interrupts and has no user mode.
  */
 #include <x86/layout.h>
@@ -65,6 +65,18 @@ isr_common:
 	addq	$16, %rsp
 	iretq
 
+	.section .rodata
+	/* interrupt gates: handlers of fixed size; the linker script takes their address apart */
+	.balign 16
+	.globl idt
+idt:	.set	vector, 0
+	.rept	IDT_VECTORS
+	.short	isr_low + ISR_STUB_BYTES * vector, SEL_CODE, 0x8e00, isr_middle
+	.long	IMAGE_BASE >> 32, 0
+	.set	vector, vector + 1
+	.endr
+
+	.text
 	/* void stack_switch(void *top, void (*fn)(void *), void *arg): run @fn(@arg) on another stack, for good */
 	.globl stack_switch
 stack_switch:

@@ -6,7 +6,6 @@
  */
 #include <x86/lapic.h>
 #include <x86/asm.h>
-#include <x86/paging.h>
 
 #define APIC_BASE_X2APIC BIT64(10)
 #define APIC_BASE_ENABLE BIT64(11)
@@ -27,37 +26,21 @@ volatile uint32_t *lapic_register(unsigned int offset)
 	return (volatile uint32_t *)(registers + offset);
 }
 
-void lapic_init(void)
+void lapic_init(void *mapped)
 {
-	registers = map_device(HPA(rdmsr(MSR_APIC_BASE) & MASK64(51, 12)), PAGE_SIZE);
+	registers = mapped;
 }
 
-uint32_t lapic_id(void)
-{
-	if (cpuid_has_leaf(0xb)) {
-		struct cpuid_regs r = cpuid(0xb, 0);
-
-		if (r.ebx)
-			return r.edx;
-	}
-	return cpuid(1, 0).ebx >> 24;
-}
-
-static bool x2apic(void)
+bool lapic_x2apic(void)
 {
 	return rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC;
-}
-
-uint32_t lapic_max_id(void)
-{
-	return x2apic() ? UINT32_MAX - 1 : 254;
 }
 
 static void icr_write(uint32_t apic_id, uint64_t command)
 {
 	if (!registers || !(rdmsr(MSR_APIC_BASE) & APIC_BASE_ENABLE))
 		return;
-	if (x2apic()) {
+	if (lapic_x2apic()) {
 		wrmsr(MSR_X2APIC_ICR, (uint64_t)apic_id << 32 | command);
 		return;
 	}

@@ -9,17 +9,18 @@
 
 #include <types.h>
 
-/** Map the registers. Context: boot, after paging_init(). */
-void lapic_init(void);
+/** The registers are at @mapped, and where to map them from. Context: boot. */
+void lapic_init(void *mapped);
+hpa_t lapic_base(void);
+
+/** True in x2APIC mode. */
+bool lapic_x2apic(void);
 
 /** This CPU's register at @offset. Context: xAPIC mode. */
 volatile uint32_t *lapic_register(unsigned int offset);
 
-/** x2APIC id of this CPU, from CPUID. */
+/** x2APIC id of this CPU, from CPUID. Context: boot. */
 uint32_t lapic_id(void);
-
-/** Highest APIC id that can be addressed in the present mode. */
-uint32_t lapic_max_id(void);
 
 void lapic_send_init(uint32_t apic_id);
 void lapic_send_sipi(uint32_t apic_id, uint8_t vector);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Time for boot and crash, and the ways to reset a machine.
+ * Waiting at boot and in a crash, and the ways to reset a machine.
  *
  * The keyboard controller is not among them: it leaves IA32_FEATURE_CONTROL locked on some
  * machines.
@@ -8,52 +8,13 @@
 #include <platform.h>
 #include <x86/machine.h>
 #include <x86/asm.h>
-#include <x86/paging.h>
+#include <x86/percpu.h>
 
-#define PIT_HZ	      1193182
-#define PIT_CHANNEL2  0x42
-#define PIT_COMMAND   0x43
-#define PIT_GATE      0x61
-#define PIT_MS	      5
-#define PATIENCE      1000000
 #define RESET_CONTROL 0xcf9
 
-static volatile uint8_t *reset_memory; /* the reset register, if it is there */
-
-/* TSC ticks in PIT_MS milliseconds of the PIT's channel 2, whose gate and output are in port 61h.
- */
-static uint64_t tsc_per_pit_ms(void)
-{
-	uint8_t gate = inb(PIT_GATE);
-	uint16_t count = PIT_HZ * PIT_MS / 1000;
-	uint64_t start, ticks = 0;
-
-	outb(PIT_GATE, (gate & 0xfc) | 1);
-	outb(PIT_COMMAND, 0xb0); /* channel 2, both bytes, one shot */
-	outb(PIT_CHANNEL2, (uint8_t)count);
-	outb(PIT_CHANNEL2, (uint8_t)(count >> 8));
-	start = rdtsc();
-	for (int i = 0; i < PATIENCE && !ticks; i++) {
-		if (inb(PIT_GATE) & 0x20)
-			ticks = rdtsc() - start;
-	}
-	outb(PIT_GATE, gate);
-	return ticks;
-}
-
-uint64_t tsc_measure_khz(void)
-{
-	struct cpuid_regs r = {0};
-	uint64_t khz;
-
-	if (cpuid_has_leaf(0x15))
-		r = cpuid(0x15, 0);
-	if (r.eax && r.ebx && r.ecx)
-		khz = (uint64_t)r.ecx * r.ebx / r.eax / 1000;
-	else
-		khz = tsc_per_pit_ms() / PIT_MS;
-	return khz < 1000 ? TSC_KHZ_UNKNOWN : khz;
-}
+struct platform platform = {.tsc_khz = TSC_KHZ_UNKNOWN, .panic_seconds = 10};
+unsigned int cpu_count;
+struct cpu **cpu_table;
 
 void delay_us(uint64_t us)
 {
@@ -61,14 +22,6 @@ void delay_us(uint64_t us)
 
 	while (rdtsc() - start < us * platform.tsc_khz / 1000)
 		cpu_relax();
-}
-
-void machine_init(void)
-{
-	const struct acpi_register *r = &platform.acpi.reset;
-
-	if (r->address && r->space == 0)
-		reset_memory = map_device(HPA(r->address), 1);
 }
 
 void machine_reset(void)
@@ -79,10 +32,10 @@ void machine_reset(void)
 	} empty = {0, 0};
 
 	wbinvd();
-	if (reset_memory)
-		*reset_memory = platform.acpi.reset_value;
-	else if (platform.acpi.reset.address && platform.acpi.reset.space == 1)
-		outb((uint16_t)platform.acpi.reset.address, platform.acpi.reset_value);
+	if (platform.reset_memory)
+		*platform.reset_memory = platform.reset_value;
+	else if (platform.reset_port)
+		outb(platform.reset_port, platform.reset_value);
 	delay_us(100000);
 	outb(RESET_CONTROL, 0x02);
 	outb(RESET_CONTROL, 0x06);

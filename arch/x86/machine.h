@@ -13,9 +13,6 @@ uint64_t tsc_measure_khz(void);
 /** Busy-wait. Until tsc_measure_khz() has run, far too short. */
 void delay_us(uint64_t us);
 
-/** Make ready for machine_reset(). Context: boot, after paging_init(). */
-void machine_init(void);
-
 /** Reset: ACPI register, then port CF9h, then a triple fault. Caches are written back first.
  * Context: any. */
 void machine_reset(void) __noreturn;

@@ -31,6 +31,10 @@ void *boot_map(hpa_t pa, uint64_t bytes);
  * Called once by the boot processor; each CPU then reloads CR3. */
 void boot_done(void);
 
+/** Zero and unmap the boot part; each CPU then reloads CR3. Context: no CPU runs code of it any
+ * more. */
+void paging_drop_boot(void);
+
 /** Physical extents that belong to the hypervisor: image, heap. @i counts from 0; false past the
  * last. */
 bool hv_extent(unsigned int i, hpa_t *base, uint64_t *bytes);

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The hypervisor's page tables.
- *
- * One set for all CPUs, no global pages, nothing both writable and executable. Everything is built
- * at boot: image, heap, stacks, device windows, plus empty lower levels for what changes later
- * (arena, per-CPU windows), so that nothing allocates after boot. Tables live in the heap and are
- * reached through its linear mapping. The early tables that we run on until paging_load() are
- * boot/entry.S's; they show the low 4 GiB at HEAP_BASE too, hence all functions here work before
- * and after alike.
+ * The hypervisor's page tables once they stand (paging_boot.c builds them): what changes are single
+ * entries, of the arena and of the per-CPU windows, and, once, those of the boot part.
  */
 #include <x86/paging.h>
 #include <x86/asm.h>
@@ -16,184 +10,34 @@
 #include <string.h>
 #include <panic.h>
 
-enum { LEVEL_PTE, LEVEL_PDE, LEVEL_PDPTE, LEVEL_PML4E };
-
-#define EARLY_PAGES  8	/* page tables of boot_map() above 4 GiB, before there is a heap */
-#define TABLE_SLACK  24 /* tables of boot mappings and devices */
-#define LARGE_PAGE   (2 * MIB)
-#define LARGE_PER_PD GIB
-
-static struct {
-	uint64_t base, bytes, tail_bytes, used;
-} heap;
-static uint64_t image_pa;
-static uint64_t *root;
-static bool boot_over;
-static uint8_t early_heap[EARLY_PAGES * PAGE_SIZE] __aligned(PAGE_SIZE);
-static uint64_t device_next = DEVICE_BASE;
-
-extern uint64_t early_pml4[];
-extern const char image_start[], image_rodata[], image_data[], image_end[];
-
-void heap_init(hpa_t base, uint64_t bytes, uint64_t tail_bytes)
-{
-	heap.base = base.v;
-	heap.bytes = bytes;
-	heap.tail_bytes = tail_bytes;
-	heap.used = 0;
-}
-
-void paging_early(hpa_t image)
-{
-	image_pa = image.v;
-	root = early_pml4;
-	heap_init(hpa_of(early_heap), sizeof(early_heap), 0);
-}
+struct paging paging;
 
 void *heap_ptr(hpa_t pa)
 {
 	return (void *)(HEAP_BASE + pa.v);
 }
 
-void *heap_tail(void)
+uint64_t *paging_entry(uint64_t va, int level, void *(*new_table)(void))
 {
-	return heap_ptr(HPA(heap.base + heap.bytes - heap.tail_bytes));
-}
-
-uint64_t heap_used_bytes(void)
-{
-	return heap.used + heap.tail_bytes;
-}
-
-void *boot_alloc_pages(size_t n)
-{
-	void *p = heap_ptr(HPA(heap.base + heap.used));
-
-	BUG_ON(boot_over);
-	if (n > (heap.bytes - heap.tail_bytes - heap.used) / PAGE_SIZE)
-		machine_refuse(
-			"the hypervisor's own memory was estimated too small",
-			"%lu of %lu KiB are in use and %lu pages more were asked for. Please report this.",
-			heap_used_bytes() / KIB, heap.bytes / KIB, n);
-	heap.used += n * PAGE_SIZE;
-	return memset(p, 0, n * PAGE_SIZE);
-}
-
-/* The entry at @level that translates @va; tables on the way are made if missing. */
-static uint64_t *entry_for(uint64_t va, int level)
-{
-	uint64_t *table = root;
+	uint64_t *table = paging.root;
 
 	for (int l = LEVEL_PML4E;; l--) {
 		uint64_t *e = &table[field_get(va, 20 + 9 * (unsigned)l, 12 + 9 * (unsigned)l)];
 
 		if (l == level)
 			return e;
-		if (!(*e & PTE_P))
-			*e = hpa_of(boot_alloc_pages(1)).v | PTE_P | PTE_W;
+		if (!(*e & PTE_P)) {
+			BUG_ON(!new_table);
+			*e = hpa_of(new_table()).v | PTE_P | PTE_W;
+		}
 		BUG_ON(*e & PTE_PS);
 		table = heap_ptr(HPA(*e & PTE_ADDR));
 	}
 }
 
-void page_map(uint64_t va, hpa_t pa, uint64_t bytes, uint64_t flags)
+static uint64_t *entry(uint64_t va, int level)
 {
-	uint64_t end = va + align_up(bytes, PAGE_SIZE), p = pa.v;
-
-	while (va < end) {
-		bool large = is_aligned(va | p, LARGE_PAGE) && end - va >= LARGE_PAGE;
-		uint64_t step = large ? LARGE_PAGE : PAGE_SIZE;
-
-		*entry_for(va, large ? LEVEL_PDE : LEVEL_PTE) = p | flags | (large ? PTE_PS : 0);
-		va += step;
-		p += step;
-	}
-}
-
-static void map_image(const char *from, const char *to, uint64_t flags)
-{
-	page_map((uint64_t)from, hpa_of(from), (uint64_t)(to - from), flags);
-}
-
-uint64_t paging_heap_bytes(uint64_t heap_bytes, unsigned int cpus, const struct mem_range *map,
-			   unsigned int n)
-{
-	uint64_t tables = TABLE_SLACK + 4 + 3 + heap_bytes / LARGE_PAGE + 2; /* image, heap */
-
-	tables += 1 + cpus / (LARGE_PAGE / STACK_STRIDE) + 2; /* stacks */
-	tables += 2 * (cpus / 512 + 1) + 4;		      /* windows */
-	for (unsigned int i = 0; i < n; i++) {
-		if (map[i].type == MEM_RAM)
-			tables += map[i].bytes / LARGE_PER_PD + 3;
-	}
-	return tables * PAGE_SIZE;
-}
-
-void paging_init(unsigned int cpus, const struct mem_range *map, unsigned int n)
-{
-	root = boot_alloc_pages(1);
-	map_image(image_start, image_rodata, PTE_CODE);
-	map_image(image_rodata, image_data, PTE_RO_DATA);
-	map_image(image_data, image_end, PTE_RW_DATA);
-	page_map(HEAP_BASE + heap.base, HPA(heap.base), heap.bytes, PTE_RW_DATA);
-
-	for (unsigned int i = 0; i < cpus; i++) {
-		entry_for(WINDOW_BASE + i * PAGE_SIZE, LEVEL_PTE);
-		entry_for(SCRUB_BASE + i * LARGE_PAGE, LEVEL_PDE);
-	}
-	for (unsigned int i = 0; i < n; i++) {
-		if (map[i].type != MEM_RAM)
-			continue;
-		for (uint64_t pa = align_down(map[i].base.v, GIB);
-		     pa < map[i].base.v + map[i].bytes; pa += GIB)
-			entry_for(ARENA_BASE + pa, LEVEL_PDE);
-	}
-}
-
-void paging_load(void)
-{
-	write_cr3(hpa_of(root).v);
-}
-
-bool boot_can_map(hpa_t pa, uint64_t bytes)
-{
-	uint64_t bits = min_u64(cpuid(0x80000008, 0).eax & 0xff, BOOT_BITS);
-
-	return bytes <= BIT64(bits) && pa.v <= BIT64(bits) - bytes;
-}
-
-void *boot_map(hpa_t pa, uint64_t bytes)
-{
-	BUG_ON(boot_over);
-	for (uint64_t p = align_down(pa.v, LARGE_PAGE); p < pa.v + bytes; p += LARGE_PAGE)
-		*entry_for(BOOT_BASE + p, LEVEL_PDE) = p | PTE_RW_DATA | PTE_PS;
-	return (void *)(BOOT_BASE + pa.v);
-}
-
-void *map_device(hpa_t pa, uint64_t bytes)
-{
-	uint64_t first = align_down(pa.v, PAGE_SIZE);
-	uint64_t end = align_up(pa.v + bytes, PAGE_SIZE);
-	uint64_t va = device_next + (first & (LARGE_PAGE - 1));
-
-	BUG_ON(boot_over);
-	page_map(va, HPA(first), end - first, PTE_DEVICE);
-	device_next = align_up(va + (end - first), LARGE_PAGE);
-	return (void *)(va + (pa.v - first));
-}
-
-void map_trampoline(hpa_t pa)
-{
-	page_map(pa.v, pa, PAGE_SIZE, PTE_CODE);
-}
-
-void boot_done(void)
-{
-	for (int i = BOOT_SLOT; i < HEAP_SLOT; i++)
-		root[i] = 0;
-	root[0] = 0;
-	boot_over = true;
-	paging_load();
+	return paging_entry(va, level, NULL);
 }
 
 hpa_t hpa_of(const void *p)
@@ -203,25 +47,18 @@ hpa_t hpa_of(const void *p)
 	if (va >= ARENA_BASE && va < BOOT_BASE)
 		return arena_hpa(p);
 	if (va >= IMAGE_BASE)
-		return HPA(va - IMAGE_BASE + image_pa);
-	if (va >= HEAP_BASE + heap.base && va < HEAP_BASE + heap.base + heap.bytes)
+		return HPA(va - IMAGE_BASE + paging.image);
+	if (va >= HEAP_BASE + paging.heap && va < HEAP_BASE + paging.heap + paging.heap_bytes)
 		return HPA(va - HEAP_BASE);
 	BUG_ON(va < STACK_BASE || va >= WINDOW_BASE);
-	return HPA((*entry_for(va, LEVEL_PTE) & PTE_ADDR) + (va & (PAGE_SIZE - 1)));
-}
-
-bool hv_extent(unsigned int i, hpa_t *base, uint64_t *bytes)
-{
-	*base = HPA(i ? heap.base : image_pa);
-	*bytes = i ? heap.bytes : (uint64_t)(image_end - image_start);
-	return i < 2;
+	return HPA((*entry(va, LEVEL_PTE) & PTE_ADDR) + (va & (PAGE_SIZE - 1)));
 }
 
 void *window_open(hpa_t pa)
 {
 	uint64_t va = WINDOW_BASE + this_cpu()->index * PAGE_SIZE;
 
-	*entry_for(va, LEVEL_PTE) = (pa.v & PTE_ADDR) | PTE_RW_DATA;
+	*entry(va, LEVEL_PTE) = (pa.v & PTE_ADDR) | PTE_RW_DATA;
 	return (void *)(va + (pa.v & (PAGE_SIZE - 1)));
 }
 
@@ -229,14 +66,14 @@ void window_close(void)
 {
 	uint64_t va = WINDOW_BASE + this_cpu()->index * PAGE_SIZE;
 
-	*entry_for(va, LEVEL_PTE) = 0;
+	*entry(va, LEVEL_PTE) = 0;
 	invlpg((void *)va);
 }
 
 void window_scrub_frame(hpa_t pa)
 {
 	uint64_t va = SCRUB_BASE + this_cpu()->index * FRAME_SIZE;
-	uint64_t *pde = entry_for(va, LEVEL_PDE);
+	uint64_t *pde = entry(va, LEVEL_PDE);
 
 	*pde = pa.v | PTE_RW_DATA | PTE_PS;
 	memset((void *)va, 0, FRAME_SIZE);
@@ -256,12 +93,21 @@ hpa_t arena_hpa(const void *p)
 
 void *arena_map(hpa_t frame)
 {
-	*entry_for(ARENA_BASE + frame.v, LEVEL_PDE) = frame.v | PTE_RW_DATA | PTE_PS;
+	*entry(ARENA_BASE + frame.v, LEVEL_PDE) = frame.v | PTE_RW_DATA | PTE_PS;
 	return arena_ptr(frame);
 }
 
 void arena_unmap(hpa_t frame)
 {
-	*entry_for(ARENA_BASE + frame.v, LEVEL_PDE) = 0;
+	*entry(ARENA_BASE + frame.v, LEVEL_PDE) = 0;
 	invlpg(arena_ptr(frame));
+}
+
+void paging_drop_boot(void)
+{
+	for (const char *p = image_start; p < image_text; p += PAGE_SIZE) {
+		memset(window_open(hpa_of(p)), 0, PAGE_SIZE);
+		window_close();
+		*entry((uint64_t)p, LEVEL_PTE) = 0;
+	}
 }

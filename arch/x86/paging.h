@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * The hypervisor's page tables and heap, for boot code. What everybody may use is in <x86/mem.h>.
+ * The hypervisor's page tables and heap, for boot code (paging_boot.c) but for paging.c's few. What
+ * everybody may use is in <x86/mem.h>.
  */
 #pragma once
 
 #include <x86/mem.h>
-#include <boot_info.h>
+#include <mem_range.h>
 
 #define PTE_P	    BIT64(0)
 #define PTE_W	    BIT64(1)
@@ -17,6 +18,19 @@
 #define PTE_RO_DATA (PTE_P | PTE_NX)
 #define PTE_CODE    PTE_P
 #define PTE_DEVICE  (PTE_P | PTE_W | PTE_NX | PTE_PCD)
+
+enum { LEVEL_PTE, LEVEL_PDE, LEVEL_PDPTE, LEVEL_PML4E };
+
+extern struct paging {
+	uint64_t *root;
+	uint64_t image, heap, heap_bytes; /* physical addresses */
+} paging;
+
+extern const char image_start[], image_text[]; /* between the two: the boot part */
+
+/** The entry at @level that translates @va. Tables on the way that are missing come from
+ * @new_table, after boot NULL: they are there. */
+uint64_t *paging_entry(uint64_t va, int level, void *(*new_table)(void));
 
 /** Heap that page tables need for a heap of @heap_bytes, @cpus CPUs and the RAM of @map. */
 uint64_t paging_heap_bytes(uint64_t heap_bytes, unsigned int cpus, const struct mem_range *map,

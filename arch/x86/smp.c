@@ -11,7 +11,7 @@
 #include <log.h>
 #include <memmap.h>
 #include <panic.h>
-#include <platform.h>
+#include <found.h>
 #include <x86/asm.h>
 #include <x86/gdt.h>
 #include <x86/lapic.h>
@@ -24,9 +24,6 @@
 #define SIPI_WAIT_US   200
 #define POLL_US	       10
 #define START_LIMIT_US 500000
-
-unsigned int cpu_count;
-struct cpu **cpu_table;
 
 static unsigned int cpu_most;
 static uint32_t released;
@@ -62,6 +59,28 @@ void smp_init(unsigned int most, struct cpu *boot)
 	boot->online = 1;
 }
 
+uint32_t lapic_id(void)
+{
+	if (cpuid_has_leaf(0xb)) {
+		struct cpuid_regs r = cpuid(0xb, 0);
+
+		if (r.ebx)
+			return r.edx;
+	}
+	return cpuid(1, 0).ebx >> 24;
+}
+
+hpa_t lapic_base(void)
+{
+	return HPA(rdmsr(MSR_APIC_BASE) & MASK64(51, 12));
+}
+
+/* The highest that can be addressed in the present mode. */
+static uint32_t max_id(void)
+{
+	return lapic_x2apic() ? UINT32_MAX - 1 : 254;
+}
+
 static void poke(char *page, const char *what, uint64_t v, size_t bytes)
 {
 	memcpy(page + (what - ap_trampoline), &v, bytes);
@@ -91,7 +110,7 @@ static void start_one(char *page, hpa_t pa, uint32_t apic_id)
 {
 	struct cpu *c;
 
-	if (running(apic_id) || cpu_count == cpu_most || apic_id > lapic_max_id())
+	if (running(apic_id) || cpu_count == cpu_most || apic_id > max_id())
 		return;
 	c = cpu_create(cpu_count, apic_id);
 	poke(page, ap_stack, (uint64_t)c->stack_top, 8);
@@ -110,8 +129,8 @@ static void start_one(char *page, hpa_t pa, uint32_t apic_id)
 
 void smp_start(void)
 {
-	struct mem_range block = {platform.boot.block, platform.boot.block_bytes, MEM_RESERVED};
-	const struct acpi_info *acpi = &platform.acpi;
+	struct mem_range block = {found.boot.block, found.boot.block_bytes, MEM_RESERVED};
+	const struct acpi_info *acpi = &found.acpi;
 	void *saved;
 	char *page;
 	hpa_t pa;
@@ -120,8 +139,8 @@ void smp_start(void)
 		log_info("1 CPU");
 		return;
 	}
-	pa = HPA(memmap_place(platform.map, platform.n_map, &block, 1, PAGE_SIZE, PAGE_SIZE,
-			      PAGE_SIZE, LOW_MEMORY_END));
+	pa = HPA(memmap_place(found.map, found.n_map, &block, 1, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE,
+			      LOW_MEMORY_END));
 	if (!pa.v) {
 		log_warn(
 			"no RAM below 640 KiB to start other CPUs from: only the boot processor is used");
@@ -138,7 +157,7 @@ void smp_start(void)
 	map_trampoline(pa);
 
 	for (unsigned int i = 0; i < acpi->cpus; i++)
-		if (!running(acpi->apic_ids[i]) && acpi->apic_ids[i] <= lapic_max_id())
+		if (!running(acpi->apic_ids[i]) && acpi->apic_ids[i] <= max_id())
 			lapic_send_init(acpi->apic_ids[i]);
 	delay_us(INIT_WAIT_US);
 	for (unsigned int i = 0; i < acpi->cpus; i++)

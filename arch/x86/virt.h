@@ -21,11 +21,8 @@ void *virt_call_page(const struct cpu *cpu);
 /** Exit statistics of CPU @index. */
 const struct hv_cpu_stats *virt_cpu_stats(unsigned int index);
 
-/** Bits of enum hv_feature that this machine has. */
-uint64_t virt_features(void);
-
-/** TSC ticks from our first use of this CPU's VT-x to the control domain's first instruction. */
-uint64_t virt_control_started(void);
+/** True if this CPU's local APIC is in x2APIC mode. */
+bool virt_x2apic(void);
 
 /* --- the control domain's view of pool frames; callers hold the pool's lock --- */
 

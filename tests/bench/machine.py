@@ -41,7 +41,7 @@ DEFAULTS = {
     "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "file": [],
     "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
     "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
-    "enrol": "", "no_vga": False, "limit": 900, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],
+    "enrol": "", "no_vga": False, "no_acpi": False, "limit": 900, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],
 }
 
 

@@ -75,7 +75,7 @@ def make_iso(folder, config):
     linux += ["cryptomgr.notests", *config["extra"].split()]
     grub = config["grub"]
     tables = []
-    if config["emulator"] == "bochs" and config["firmware"] == "uefi":
+    if (config["emulator"], config["firmware"], config["no_acpi"]) == ("bochs", "uefi", False):
         tables = acpi.write_tables(folder, config["cpus"])
         grub = f"acpi {' '.join('/' + file.name for file in tables)};{grub}"
     command = [TOP / "boot/mkiso", "--output", iso, "--kernel", config["kernel"],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// sources: arch/x86/vmx/control_cpuid.c
+// sources: arch/x86/vmx/control_cpuid.c arch/x86/vmx/control_cpuid_build.c
 /*
  * What CPUID says to the control domain, made from a processor that has everything.
  */

@@ -6,6 +6,7 @@
 #include <abi/hypercall.h>
 #include <calls.h>
 #include <panic.h>
+#include <x86/paging.h>
 
 /* Ends when the stack does: a count of calls that never gets back to 0. */
 uint64_t selftest_recurse(volatile uint64_t *above);
@@ -16,6 +17,21 @@ uint64_t selftest_recurse(volatile uint64_t *above)
 
 	here[0] = *above + 1;
 	return here[0] ? selftest_recurse(here) + here[0] : 0;
+}
+
+/* As the boot part was: it is mapped nowhere. */
+static int64_t boot_bytes(void)
+{
+	int64_t n = 0;
+
+	for (const char *p = image_start; p < image_text; p += PAGE_SIZE) {
+		const char *page = window_open(hpa_of(p));
+
+		for (uint64_t i = 0; i < PAGE_SIZE; i++)
+			n += page[i] != 0;
+		window_close();
+	}
+	return n;
 }
 
 static const uint8_t ret_insn[16] = {0xc3};
@@ -37,6 +53,13 @@ int64_t call_selftest(struct call *c)
 	case HV_SELFTEST_EXEC_DATA:
 		((void (*)(void))(uint64_t)ret_insn)();
 		return 0;
+	case HV_SELFTEST_EXEC_BOOT:
+		((void (*)(void))(uint64_t)image_start)();
+		return 0;
+	case HV_SELFTEST_READ_BOOT:
+		return *(const volatile int64_t *)((uint64_t)image_text - sizeof(int64_t));
+	case HV_SELFTEST_BOOT_BYTES:
+		return boot_bytes();
 	default:
 		return -HV_ERR_INVAL;
 	}

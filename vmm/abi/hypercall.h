@@ -35,7 +35,7 @@
 	X(2, INFO, info, "-> 0; page: struct hv_info")                                             \
 	X(3, LOG_READ, log_read, "which, position -> bytes in page; RDX: next position")           \
 	X(4, CPU_STATS, cpu_stats, "cpu -> 0; page: struct hv_cpu_stats")                          \
-	X(5, SELFTEST, selftest, "enum hv_selftest -> does not return, or an error")               \
+	X(5, SELFTEST, selftest, "enum hv_selftest -> does not return, or see there")              \
 	X(6, PAY, pay, "-> 0: this CPU's owed invalidations are done")                             \
 	X(7, OWING, owing,                                                                         \
 	  "epoch -> CPUs that still owe; page: bitmap, bit = APIC id order index")                 \
@@ -85,6 +85,9 @@ enum hv_selftest {
 	HV_SELFTEST_STACK = 2,	    /* run into the guard page: #DF on its own stack */
 	HV_SELFTEST_WRITE_CODE = 3, /* write to hypervisor text: W^X */
 	HV_SELFTEST_EXEC_DATA = 4,  /* jump into hypervisor data: W^X */
+	HV_SELFTEST_EXEC_BOOT = 5,  /* jump to where the boot part was: not present */
+	HV_SELFTEST_READ_BOOT = 6,  /* read its last word: not present */
+	HV_SELFTEST_BOOT_BYTES = 7, /* -> bytes of it that are not zero; no crash */
 };
 
 /* HV_CALL_VM_MAP flags. Without HV_MAP_LENT the range must be pool frames of this VM. */

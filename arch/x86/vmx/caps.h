@@ -8,7 +8,7 @@
  * things. An option can be switched off by the command line (`cpu_features=-vpid,-wait_for_sipi`)
  * to test the path without it.
  *
- * Pure: the MSRs come through a callback. Next: vmx.c, control_vmcs.c.
+ * Pure: the MSRs come through a callback. Next: vmx_on.c, control_boot.c.
  */
 #pragma once
 

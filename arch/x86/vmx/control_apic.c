@@ -32,16 +32,8 @@
 #define SIPI_WAITING	   1u
 #define SIPI_RECEIVED	   0x100u
 
-static uint64_t apic_page; /* 0: its writes do not exit */
+uint64_t control_apic_page;
 static struct log_limit limit;
-
-void control_apic_init(void)
-{
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_WAIT_FOR_SIPI))
-		return;
-	apic_page = rdmsr(MSR_APIC_BASE) & PAGE_ADDRESS;
-	control_ept_write_protect(HPA(apic_page));
-}
 
 uint8_t control_await_sipi(struct vmx_cpu *v)
 {
@@ -110,7 +102,7 @@ bool control_apic_violation(const struct hv_gprs *g)
 	uint64_t pa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
 	uint32_t value, length, offset = pa & (PAGE_SIZE - 1);
 
-	if (!apic_page || align_down(pa, PAGE_SIZE) != apic_page)
+	if (!control_apic_page || align_down(pa, PAGE_SIZE) != control_apic_page)
 		return false;
 	/* Registers are 16 bytes apart: what lies between may reach beyond our mapping of the page.
 	 */

@@ -11,7 +11,26 @@
 #pragma once
 
 #include <types.h>
-#include <x86/vmx/ept_identity.h>
+#include <x86/mtrr.h>
+#include <x86/vmx/ept.h>
+
+struct ept_hole;
+
+extern struct control_map {
+	struct ept ept;
+	uint64_t limit;	       /* identity-mapped below this from the start */
+	uint64_t address_end;  /* 2^physical bits */
+	struct mtrr_map mtrr;  /* as the control domain sees it */
+	struct mtrr_map typed; /* as the map has it */
+	uint64_t *sink_table;
+	hpa_t sink_page;
+	void *free_pages; /* for tables: what the map takes at boot, and a reserve */
+} control_map;
+
+extern const struct ept_pages control_ept_pages;
+
+/** Give a page to `free_pages`. */
+void control_ept_page_free(void *page);
 
 /** Pages of heap that the map can take at most for RAM up to @ram_top. Context: boot. */
 uint64_t control_ept_heap_pages(uint64_t ram_top);

@@ -2,7 +2,7 @@
 /*
  * Exits of the control domain: few kinds, and in steady state only CPUID.
  *
- * An exit that is not in the switch cannot happen with the controls of control_vmcs.c; if it does,
+ * An exit that is not in the switch cannot happen with the controls of control_boot.c; if it does,
  * it is our bug, and panic() says so. Nothing here waits for another CPU.
  *
  * INIT exits must be fast and silent: Linux sends the SIPI ~10 us later, and a CPU in root mode

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include <log.h>
-#include <platform.h>
 #include <sleep.h>
 #include <x86/asm.h>
 #include <x86/mem.h>
@@ -17,11 +16,6 @@
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
-#define FADT_DSDT	40
-#define FADT_X_DSDT	140
-#define TABLE_LENGTH	4
-#define ACPI_SPACE_IO	1
-#define TABLE_MAX	(16 * MIB)
 #define IO_BYTES(q)	((unsigned int)field_get((q), 2, 0) + 1)
 #define IO_IS_IN(q)	((q)&BIT64(3))
 #define IO_IS_STRING(q) ((q)&BIT64(4))
@@ -30,52 +24,8 @@
 #define CR_IS_WRITE(q)	(field_get((q), 5, 4) == 0)
 #define CR_REGISTER(q)	field_get((q), 11, 8)
 
-uint8_t *control_io_bitmaps;
-static struct sleep_types sleep_types;
+struct sleep_types control_sleep_types;
 static struct log_limit limit;
-
-static void trap_port(const struct acpi_register *r)
-{
-	if (r->space != ACPI_SPACE_IO || !r->address || r->address > 0xfffe)
-		return;
-	for (uint64_t p = r->address; p < r->address + 2; p++)
-		control_io_bitmaps[p / 8] |= (uint8_t)(1u << (p & 7));
-}
-
-static void hide_sleep_states(void)
-{
-	const uint8_t *fadt;
-	uint64_t dsdt = 0;
-	uint32_t length;
-	uint8_t *table;
-
-	if (!platform.acpi.fadt.v)
-		return;
-	fadt = boot_map(platform.acpi.fadt, PAGE_SIZE);
-	memcpy(&length, fadt + TABLE_LENGTH, sizeof(length));
-	if (length >= FADT_X_DSDT + sizeof(dsdt))
-		memcpy(&dsdt, fadt + FADT_X_DSDT, sizeof(dsdt));
-	if (!dsdt)
-		memcpy(&dsdt, fadt + FADT_DSDT, 4);
-	if (!dsdt)
-		return;
-	memcpy(&length, (uint8_t *)boot_map(HPA(dsdt), PAGE_SIZE) + TABLE_LENGTH, sizeof(length));
-	if (length > TABLE_MAX)
-		return;
-	table = boot_map(HPA(dsdt), length);
-	sleep_scan(table, length, &sleep_types);
-	log_dbg("%u sleep states hidden in the DSDT", sleep_hide(table, length));
-}
-
-void control_io_init(void)
-{
-	control_io_bitmaps = boot_alloc_pages(2);
-	if (!platform.acpi_found)
-		return;
-	trap_port(&platform.acpi.pm1a_cnt);
-	trap_port(&platform.acpi.pm1b_cnt);
-	hide_sleep_states();
-}
 
 static uint32_t in_port(uint16_t port, unsigned int bytes)
 {
@@ -112,7 +62,7 @@ void control_io(struct hv_gprs *g)
 		uint32_t value = (uint32_t)(g->rax & mask);
 		uint32_t seen = bytes == 1 && (port & 1) ? value << 8 : value;
 
-		if (sleep_refused(&sleep_types, seen))
+		if (sleep_refused(&control_sleep_types, seen))
 			log_limited(
 				&limit, LOG_INFO,
 				"refused: suspend (PM1 control %#x): the machine would resume without "

@@ -14,79 +14,14 @@
 
 #include <log.h>
 #include <x86/asm.h>
-#include <x86/mem.h>
 #include <x86/vmx/control_ept.h>
 #include <x86/vmx/vmcs.h>
+#include <x86/vmx/control_msr.h>
 #include <x86/vmx/vmx.h>
 
-#define MSR_PERF_GLOBAL_CTRL 0x38fu
-#define MSR_TSC		     0x10u
-#define MSR_TSC_ADJUST	     0x3bu
-#define MSR_MICROCODE	     0x79u
-#define MSR_XSS		     0xda0u
-#define MSR_STAR	     0xc0000081u
-#define MSR_FMASK	     0xc0000084u
-#define MSR_TSC_AUX	     0xc0000103u
-#define APIC_BASE_ADDRESS    MASK64(51, 12)
+#define APIC_BASE_ADDRESS MASK64(51, 12)
 
-enum direction { READ = 1, WRITE = 2 };
-
-/* What exits. */
-static const struct {
-	uint32_t first, last;
-	enum direction when;
-} trapped[] = {
-	{MSR_TSC, MSR_TSC, WRITE},
-	{MSR_APIC_BASE, MSR_APIC_BASE, WRITE},
-	{MSR_IA32_FEATURE_CONTROL, MSR_IA32_FEATURE_CONTROL, READ | WRITE},
-	{MSR_TSC_ADJUST, MSR_TSC_ADJUST, WRITE},
-	{MSR_MICROCODE, MSR_MICROCODE, WRITE},
-	{0x8c, 0x8f, READ | WRITE},   /* SGX launch key */
-	{0x200, 0x21f, READ | WRITE}, /* variable MTRRs */
-	{0x250, 0x250, READ | WRITE}, /* fixed MTRRs */
-	{0x258, 0x259, READ | WRITE},
-	{0x268, 0x26f, READ | WRITE},
-	{0x2ff, 0x2ff, READ | WRITE}, /* default type */
-	{MSR_IA32_VMX_BASIC, MSR_IA32_VMX_LAST, READ | WRITE},
-	{0x560, 0x58f, READ | WRITE}, /* processor trace */
-	{MSR_XSS, MSR_XSS, WRITE},
-	{MSR_STAR, MSR_FMASK, WRITE},
-	{MSR_TSC_AUX, MSR_TSC_AUX, WRITE},
-};
-
-uint8_t *control_msr_bitmap;
 static struct log_limit limit;
-
-static void trap(uint32_t msr, enum direction when)
-{
-	uint32_t byte = (msr & 0x1fff) / 8 + (msr >= 0xc0000000u ? 1024 : 0);
-	uint8_t bit = (uint8_t)(1u << (msr & 7));
-
-	if (when & READ)
-		control_msr_bitmap[byte] |= bit;
-	if (when & WRITE)
-		control_msr_bitmap[2048 + byte] |= bit;
-}
-
-/* PERF_GLOBAL_CTRL is zero in root mode and comes back from the VMCS. Where an exit cannot save it
- * there, its writes have to. */
-static bool perf_by_hand(void)
-{
-	return vmx_caps_has(&vmx_caps, VMX_OPT_PERF_GLOBAL_CTRL) &&
-	       !(vmx_caps.exit.may & EXIT_SAVE_PERF_GLOBAL_CTRL);
-}
-
-void control_msr_init(void)
-{
-	control_msr_bitmap = boot_alloc_pages(1);
-	for (size_t i = 0; i < ARRAY_SIZE(trapped); i++)
-		for (uint32_t m = trapped[i].first; m <= trapped[i].last; m++)
-			trap(m, trapped[i].when);
-	if (!vmx_caps_has(&vmx_caps, VMX_OPT_WAIT_FOR_SIPI))
-		trap(MSR_X2APIC_ICR, WRITE);
-	if (perf_by_hand())
-		trap(MSR_PERF_GLOBAL_CTRL, WRITE);
-}
 
 void control_rdmsr(struct hv_gprs *g)
 {

@@ -362,3 +362,16 @@ void *ept_freed_pop(const struct ept *e, struct ept_freed *freed)
 	freed->first = --freed->count ? table_of(e, table[0]) : NULL;
 	return table;
 }
+
+int ept_identity_retype(struct ept *e, const struct mtrr_map *types, uint64_t limit)
+{
+	uint64_t end;
+	int err = 0;
+
+	for (uint64_t at = 0; at < limit && !err; at = end) {
+		enum memory_type type = mtrr_type(types, at, limit, &end);
+
+		err = ept_retype(e, GPA(at), end - at, type);
+	}
+	return err;
+}

@@ -138,3 +138,10 @@ bool ept_lookup(const struct ept *e, gpa_t gpa, struct ept_leaf *leaf);
 /** Take one page off @freed, its contents undefined; NULL when empty. Context: its debt is cleared.
  */
 void *ept_freed_pop(const struct ept *e, struct ept_freed *freed);
+
+/**
+ * Give every present leaf in [0, @limit) the type that @types now says (the control domain wrote an
+ * MTRR); splits where types begin or end inside a leaf. -HV_ERR_NOMEM: the types are partly new.
+ * Leaves a TLB debt.
+ */
+int ept_identity_retype(struct ept *e, const struct mtrr_map *types, uint64_t limit) __must_use;

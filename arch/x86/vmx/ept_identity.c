@@ -5,19 +5,6 @@
  */
 #include <x86/vmx/ept_identity.h>
 
-int ept_identity_retype(struct ept *e, const struct mtrr_map *types, uint64_t limit)
-{
-	uint64_t end;
-	int err = 0;
-
-	for (uint64_t at = 0; at < limit && !err; at = end) {
-		enum memory_type type = mtrr_type(types, at, limit, &end);
-
-		err = ept_retype(e, GPA(at), end - at, type);
-	}
-	return err;
-}
-
 int ept_identity(struct ept *e, const struct mtrr_map *types, uint64_t limit,
 		 const struct ept_hole *holes, unsigned int hole_count)
 {

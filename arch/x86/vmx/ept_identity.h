@@ -20,10 +20,3 @@ struct ept_hole {
  */
 int ept_identity(struct ept *e, const struct mtrr_map *types, uint64_t limit,
 		 const struct ept_hole *holes, unsigned int hole_count) __must_use;
-
-/**
- * Give every present leaf in [0, @limit) the type that @types now says (the control domain wrote an
- * MTRR); splits where types begin or end inside a leaf. -HV_ERR_NOMEM: the types are partly new.
- * Leaves a TLB debt.
- */
-int ept_identity_retype(struct ept *e, const struct mtrr_map *types, uint64_t limit) __must_use;

@@ -26,31 +26,12 @@
 static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "first of VCPU_PAGES");
 static_assert(sizeof(struct hv_cpuid) * HV_MAX_CPUID <= PAGE_SIZE, "fourth of VCPU_PAGES");
 
-static uint64_t apic_access_page; /* address that the processor compares with; never accessed */
-
 static uint32_t optional(enum vmx_option opt, uint32_t bits)
 {
-	return vmx_caps_has(&vmx_caps, opt) ? bits : 0;
+	return vmx_has(opt) ? bits : 0;
 }
 
 struct guest_has guest_has;
-
-void guest_boot_init(void)
-{
-	guest_has.apicv = vmx_caps_has(&vmx_caps, VMX_OPT_APIC_REGISTERS) &&
-			  vmx_caps_has(&vmx_caps, VMX_OPT_VIRTUAL_INTERRUPTS) &&
-			  vmx_caps_has(&vmx_caps, VMX_OPT_X2APIC_MODE) &&
-			  (vmx_caps.cpu2.may & CPU2_APIC_ACCESSES);
-	guest_has.tpr_shadow = vmx_caps_has(&vmx_caps, VMX_OPT_TPR_SHADOW);
-	guest_has.timer = vmx_caps_has(&vmx_caps, VMX_OPT_PREEMPTION_TIMER);
-	guest_has.rdtscp = vmx_caps.cpu2.may & CPU2_RDTSCP;
-	if (read_cr4() & CR4_OSXSAVE)
-		guest_has.xcr0 =
-			XCR0_ALLOWED & (cpuid(0xd, 0).eax | (uint64_t)cpuid(0xd, 0).edx << 32);
-	guest_has.physical_bits = cpuid_has_leaf(0x80000008) ? cpuid(0x80000008, 0).eax & 0xff : 36;
-	guest_has.timer_kept = guest_has.timer && (vmx_caps.exit.may & EXIT_SAVE_PREEMPTION_TIMER);
-	apic_access_page = hpa_of(boot_alloc_pages(1)).v;
-}
 
 static void *table_alloc(void *ctx)
 {
@@ -81,12 +62,12 @@ int virt_vm_init(struct vm *vm)
 	if (err)
 		return err;
 	if (guest_has.apicv) {
-		err = ept_map(&virt->ept, GPA(VLAPIC_DEFAULT_BASE), HPA(apic_access_page),
+		err = ept_map(&virt->ept, GPA(VLAPIC_DEFAULT_BASE), HPA(guest_has.apic_access_page),
 			      PAGE_SIZE, EPT_R | EPT_W | EPT_TYPE(MEMORY_WB), EPT_4K);
 		if (err)
 			return err;
 	}
-	virt->eptp = ept_pointer(&virt->ept, vmx_caps_has(&vmx_caps, VMX_OPT_EPT_AD));
+	virt->eptp = ept_pointer(&virt->ept, vmx_has(VMX_OPT_EPT_AD));
 	virt->tsc_offset = -rdtsc();
 	guest_msr_bitmaps(virt);
 	vm->virt = virt;
@@ -127,7 +108,7 @@ static void init_vmcs(struct vcpu *vcpu, void *page)
 		vmwrite(VMCS_TPR_THRESHOLD, 0);
 	}
 	if (guest_has.apicv)
-		vmwrite(VMCS_APIC_ACCESS_PAGE, apic_access_page);
+		vmwrite(VMCS_APIC_ACCESS_PAGE, guest_has.apic_access_page);
 	vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
 	vcpu_reset(vcpu, false);
 	guest_apic_mode(vcpu);

@@ -128,9 +128,6 @@ bool guest_apic_effect(struct vcpu *vcpu, const struct vlapic_effect *effect,
  * Context: any CPU. */
 uint64_t vm_deliver(struct vm *vm, struct vcpu *source, const struct vlapic_message *m);
 
-/** This CPU's part of creating VMs. Context: boot. */
-void guest_boot_init(void);
-
 /** Guest's TSC now. */
 uint64_t vcpu_tsc(const struct vcpu *vcpu);
 
@@ -141,6 +138,7 @@ extern struct guest_has {
 	bool timer_kept;	    /* the preemption timer goes on where an exit stopped it */
 	unsigned int physical_bits; /* MAXPHYADDR */
 	uint64_t xcr0;		    /* components that exist and are allowed; 0 without XSAVE */
+	uint64_t apic_access_page;  /* address that the processor compares with; never accessed */
 } guest_has;
 
 /** Set the preemption timer to the guest's deadline. Context: guest VMCS current. */

@@ -137,6 +137,6 @@ void vmcs_set_msrs(void)
 	vmwrite(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
 	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_PERF_GLOBAL_CTRL))
+	if (vmx_has(VMX_OPT_PERF_GLOBAL_CTRL))
 		vmwrite(VMCS_GUEST_PERF_GLOBAL_CTRL, 0);
 }

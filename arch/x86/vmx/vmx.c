@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Switching VMX on, and the few instructions that are neither VMREAD nor VMWRITE.
+ * What every VMCS has, and the few instructions that are neither VMREAD nor VMWRITE.
  *
- * Nothing here knows who runs in the guest. A refused VMX instruction is either an answer
- * for the caller (VMXON on a broken machine) or our bug (VMPTRLD of our own page).
+ * Nothing here knows who runs in the guest. A refused VMX instruction is our bug.
  */
 #define LOG_TAG "vmx"
 #include <string.h>
@@ -17,60 +16,14 @@
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
-#define CPUID_1_ECX_VMX BIT64(5)
-
 struct vmx_caps vmx_caps;
+uint64_t vmx_present;
 
-static uint64_t read_msr(void *ctx, uint32_t msr)
-{
-	uint64_t value;
-
-	(void)ctx;
-	rdmsr_safe(msr, &value);
-	return value;
-}
-
-void vmx_read_caps(struct vmx_caps *c)
-{
-	memset(c, 0, sizeof(*c));
-	c->vmx = cpuid(1, 0).ecx & CPUID_1_ECX_VMX;
-	if (!c->vmx)
-		return;
-	c->feature_control = read_msr(NULL, MSR_IA32_FEATURE_CONTROL);
-	vmx_caps_read(c, read_msr, NULL);
-}
-
-void vmx_unlock(struct vmx_caps *c)
-{
-	if (c->feature_control & FEATURE_CONTROL_LOCKED)
-		return;
-	wrmsr_safe(MSR_IA32_FEATURE_CONTROL,
-		   c->feature_control | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX);
-	c->feature_control = read_msr(NULL, MSR_IA32_FEATURE_CONTROL);
-}
-
-static hpa_t vmx_region_init(void *page)
+hpa_t vmx_region_init(void *page)
 {
 	memset(page, 0, PAGE_SIZE);
 	*(uint32_t *)page = (uint32_t)field_get(vmx_caps.basic, 30, 0);
 	return hpa_of(page);
-}
-
-int vmx_on(struct vmx_cpu *v)
-{
-	hpa_t pa = vmx_region_init(v->vmxon);
-	bool failed;
-
-	write_cr0((read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
-	write_cr4((read_cr4() | vmx_caps.cr4_fixed0 | CR4_VMXE) & vmx_caps.cr4_fixed1);
-	__asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
-	if (failed) {
-		log_err("CPU %u refuses VMXON (CR0 %#lx, CR4 %#lx, feature control %#lx)",
-			v->cpu->index, read_cr0(), read_cr4(), v->caps.feature_control);
-		return -HV_ERR_HARDWARE;
-	}
-	vmx_flush_all();
-	return 0;
 }
 
 struct invalidation {
@@ -100,15 +53,15 @@ static void invvpid(uint64_t type, uint16_t vpid)
 void vmx_flush_all(void)
 {
 	invept(INVEPT_ALL, 0);
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_VPID))
+	if (vmx_has(VMX_OPT_VPID))
 		invvpid(INVVPID_ALL, 0);
 }
 
 void vmx_flush_vpid(uint16_t vpid)
 {
-	if (!vmx_caps_has(&vmx_caps, VMX_OPT_VPID))
+	if (!vmx_has(VMX_OPT_VPID))
 		return;
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_INVVPID_SINGLE))
+	if (vmx_has(VMX_OPT_INVVPID_SINGLE))
 		invvpid(INVVPID_SINGLE, vpid);
 	else
 		invvpid(INVVPID_ALL, 0);
@@ -116,7 +69,7 @@ void vmx_flush_vpid(uint16_t vpid)
 
 void vmx_flush_ept(uint64_t eptp)
 {
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_INVEPT_SINGLE))
+	if (vmx_has(VMX_OPT_INVEPT_SINGLE))
 		invept(INVEPT_SINGLE, eptp);
 	else
 		invept(INVEPT_ALL, 0);
@@ -145,7 +98,7 @@ void vmx_write_host_state(struct cpu *cpu)
 	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit);
 	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
 	vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_PERF_GLOBAL_CTRL))
+	if (vmx_has(VMX_OPT_PERF_GLOBAL_CTRL))
 		vmwrite(VMCS_HOST_PERF_GLOBAL_CTRL, 0);
 }
 
@@ -158,7 +111,7 @@ static uint32_t adjust(const char *word, struct vmx_controls c, uint32_t want)
 
 hpa_t vmx_init_vmcs(void *page, const struct vmcs_setup *s)
 {
-	uint32_t perf = vmx_caps_has(&vmx_caps, VMX_OPT_PERF_GLOBAL_CTRL) ? ~0u : 0;
+	uint32_t perf = vmx_has(VMX_OPT_PERF_GLOBAL_CTRL) ? ~0u : 0;
 	uint32_t exit = EXIT_HOST_64 | EXIT_SAVE_DEBUG | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
 			EXIT_SAVE_EFER | EXIT_LOAD_EFER | (perf & EXIT_LOAD_PERF_GLOBAL_CTRL) |
 			(perf & vmx_caps.exit.may & EXIT_SAVE_PERF_GLOBAL_CTRL) | s->exit;
@@ -166,7 +119,7 @@ hpa_t vmx_init_vmcs(void *page, const struct vmcs_setup *s)
 	hpa_t vmcs;
 
 	cpu2 |= vmx_caps.cpu2.may & (CPU2_RDTSCP | CPU2_INVPCID | CPU2_XSAVES | CPU2_USER_WAIT);
-	if (vmx_caps_has(&vmx_caps, VMX_OPT_VPID))
+	if (vmx_has(VMX_OPT_VPID))
 		cpu2 |= CPU2_VPID;
 	vmcs = vmx_region_init(page);
 	vmx_clear(vmcs);

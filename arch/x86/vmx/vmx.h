@@ -5,8 +5,8 @@
  * A CPU runs the control domain's VMCS all the time, except between vcpu_enter() and vcpu_leave()
  * (vcpu.h), when the VMCS of one virtual CPU is current. `vcpu` tells which.
  *
- * Reading order: caps.h, vmx.c (switching VMX on), control_vmcs.c (what the control domain may do
- * without us), control_exit.c (what it may not), entry.S.
+ * Reading order: caps.h, vmx_on.c (switching VMX on), control_boot.c (what the control domain may
+ * do without us), control_exit.c (what it may not), entry.S.
  */
 #pragma once
 
@@ -28,6 +28,8 @@
  */
 enum cached_msr { CACHED_STAR, CACHED_LSTAR, CACHED_CSTAR, CACHED_FMASK, CACHED_MSRS };
 
+struct memory_split;
+struct sleep_types;
 struct vcpu;
 
 struct vmx_cpu {
@@ -70,21 +72,18 @@ struct cpuid_entry cpuid_hardware(void *ctx, uint32_t leaf, uint32_t subleaf);
 
 /** What all CPUs can do, less what the command line took away. Valid from virt_bsp_main() on. */
 extern struct vmx_caps vmx_caps;
+extern uint64_t vmx_present; /* by enum vmx_option */
+
+static inline bool vmx_has(enum vmx_option option)
+{
+	return vmx_present & BIT64(option);
+}
 
 /** This CPU's VMX state. */
 static inline struct vmx_cpu *this_vmx(void)
 {
 	return this_cpu()->vmx;
 }
-
-/** Read this CPU's capabilities into @caps. No VMX in CPUID leaves @caps->vmx false. */
-void vmx_read_caps(struct vmx_caps *caps);
-
-/** Allow VMX in IA32_FEATURE_CONTROL if firmware left that open. */
-void vmx_unlock(struct vmx_caps *caps);
-
-/** Enter VMX operation on this CPU. -HV_ERR_HARDWARE if the CPU refuses. */
-int vmx_on(struct vmx_cpu *v) __must_use;
 
 static inline void vmx_clear(hpa_t vmcs)
 {
@@ -106,6 +105,9 @@ static inline void vmx_load(hpa_t vmcs)
 void vmx_flush_all(void);
 void vmx_flush_vpid(uint16_t vpid);
 void vmx_flush_ept(uint64_t eptp);
+
+/** Make @page one for VMXON or a VMCS; its address. */
+hpa_t vmx_region_init(void *page);
 
 /** Write the host-state fields of the current VMCS for this CPU. */
 void vmx_write_host_state(struct cpu *cpu);
@@ -184,12 +186,7 @@ extern const uint64_t vmx_reentry[6]; /* ranges that must begin again after an N
 /** Enter the guest of the current VMCS for the first time on @cpu; the stack is given up. */
 void vmx_start(struct cpu *cpu) __noreturn;
 
-/** Set the control domain's registers for its first instruction and enter it. Does not return. */
-struct control_entry {
-	uint64_t rip, rsi, cr3, gdt_base;
-};
-void control_vmcs_init(struct vmx_cpu *v);
-void control_start_boot(struct vmx_cpu *v, const struct control_entry *entry);
+/** The control domain on this CPU waits for a SIPI, or got one. */
 void control_wait_for_sipi(struct vmx_cpu *v);
 void control_start_sipi(struct vmx_cpu *v, uint8_t vector);
 
@@ -213,10 +210,14 @@ bool control_sipi_sent(uint64_t icr, uint32_t destination, uint32_t broadcast);
 /** Stand still until a SIPI comes; its vector. Context: no wait-for-SIPI activity state. */
 uint8_t control_await_sipi(struct vmx_cpu *v);
 
-/** Make the writes exit that send SIPIs, if there is no other way. Context: boot. */
-void control_apic_init(void);
+/** The APIC's page, if writes to it exit; else 0. */
+extern uint64_t control_apic_page;
 
-/** Set up the bitmaps, shared by all CPUs. Context: boot. */
-void control_msr_init(void);
-void control_io_init(void);
-extern uint8_t *control_msr_bitmap, *control_io_bitmaps; /* of ports: A and B */
+/** The SLP_TYP values that must not be written (control_io.c). */
+extern struct sleep_types control_sleep_types;
+
+extern struct memory_split control_split;
+
+/** Leave the boot part, which is gone when every CPU has, and run the control domain: on the boot
+ * processor as its VMCS says, on the others from a SIPI on. */
+void virt_leave_boot(struct cpu *cpu) __noreturn;
