@@ -7,30 +7,26 @@
  * and a SIPI becomes a note to the waiting CPU. In x2APIC mode the register is an MSR that exits.
  * In xAPIC mode the APIC's page is read-only in EPT and writes to it are decoded: 32-bit moves from
  * a register or of a constant, in 64-bit mode, which is how kernels do it. Everything but SIPIs
- * goes to the real APIC. Source: SDM 3A "Interrupt Command Register (ICR)".
+ * (icr.h) goes to the real APIC.
  */
 #define LOG_TAG "apic"
 #include <log.h>
 #include <x86/asm.h>
 #include <x86/lapic.h>
 #include <x86/mem.h>
-#include <x86/vmx/control_ept.h>
+#include <x86/vmx/icr.h>
 #include <x86/vmx/store.h>
 #include <x86/vmx/vmcs.h>
 #include <x86/vmx/vmx.h>
 
-#define REGISTER_BYTES	   16
-#define ICR_LOW		   0x300u
-#define ICR_HIGH	   0x310u
-#define PAGE_PRESENT	   BIT64(0)
-#define PAGE_LARGE	   BIT64(7)
-#define PAGE_ADDRESS	   MASK64(51, 12)
-#define ICR_MODE(icr)	   field_get((icr), 10, 8)
-#define ICR_SHORTHAND(icr) field_get((icr), 19, 18)
-#define MODE_STARTUP	   6
-#define ALL_OTHERS	   3
-#define SIPI_WAITING	   1u
-#define SIPI_RECEIVED	   0x100u
+#define REGISTER_BYTES 16
+#define ICR_LOW	       0x300u
+#define ICR_HIGH       0x310u
+#define PAGE_PRESENT   BIT64(0)
+#define PAGE_LARGE     BIT64(7)
+#define PAGE_ADDRESS   MASK64(51, 12)
+#define SIPI_WAITING   1u
+#define SIPI_RECEIVED  0x100u
 
 uint64_t control_apic_page;
 static struct log_limit limit;
@@ -46,15 +42,14 @@ uint8_t control_await_sipi(struct vmx_cpu *v)
 	return (uint8_t)sipi;
 }
 
-bool control_sipi_sent(uint64_t icr, uint32_t destination, uint32_t broadcast)
+bool control_sipi_sent(uint64_t icr, bool x2apic)
 {
-	if (ICR_MODE(icr) != MODE_STARTUP)
+	if (lapic_x2apic() != x2apic || !icr_is_sipi(icr, x2apic))
 		return false;
 	for (unsigned int i = 0; i < cpu_count; i++) {
 		uint32_t waiting = SIPI_WAITING;
 
-		if (ICR_SHORTHAND(icr) == ALL_OTHERS || destination == broadcast ||
-		    destination == cpu_table[i]->apic_id)
+		if (icr_reaches(icr, x2apic, cpu_table[i]->apic_id))
 			__atomic_compare_exchange_n(&cpu_table[i]->vmx->sipi, &waiting,
 						    SIPI_RECEIVED | (uint8_t)icr, false,
 						    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
@@ -113,7 +108,7 @@ bool control_apic_violation(const struct hv_gprs *g)
 		return true;
 	}
 	if (offset != ICR_LOW ||
-	    !control_sipi_sent(value, *lapic_register(ICR_HIGH) >> 24, UINT8_MAX))
+	    !control_sipi_sent((uint64_t)*lapic_register(ICR_HIGH) << 32 | value, false))
 		*lapic_register(offset) = value;
 	vmx_finish_instruction(length);
 	return true;

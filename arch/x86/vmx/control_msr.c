@@ -68,8 +68,7 @@ static bool write_msr(struct vmx_cpu *v, uint32_t msr, uint64_t value)
 	case MSR_APIC_BASE:
 		return write_apic_base(value);
 	case MSR_X2APIC_ICR:
-		return control_sipi_sent(value, (uint32_t)(value >> 32), UINT32_MAX) ||
-		       wrmsr_safe(msr, value);
+		return control_sipi_sent(value, true) || wrmsr_safe(msr, value);
 	case MSR_XSS:
 		if (value != 0) /* CPUID offers no supervisor component */
 			return false;

@@ -204,8 +204,9 @@ void control_init(struct vmx_cpu *v);
 /** A store to the APIC's page that exited: carry it out; false if it was none. */
 bool control_apic_violation(const struct hv_gprs *g);
 
-/** @icr is about to be sent: true if it was a SIPI, which then went to those who wait for it. */
-bool control_sipi_sent(uint64_t icr, uint32_t destination, uint32_t broadcast);
+/** @icr is about to be written as in @x2apic mode: true if it was a SIPI, which then went to those
+ * who wait for it. */
+bool control_sipi_sent(uint64_t icr, bool x2apic);
 
 /** Stand still until a SIPI comes; its vector. Context: no wait-for-SIPI activity state. */
 uint8_t control_await_sipi(struct vmx_cpu *v);
