@@ -2,6 +2,7 @@
 """The packages on an installed Debian: it gains the hypervisor, boots as before or under it, and loses
 it without another trace. The Debian is a disk image that installed/mkimage makes once."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -10,10 +11,14 @@ import subprocess
 import pytest
 
 from bench import medium
+from bench.machine import READY
 from bench.medium import TOP
+from test_disk import HALTED, reset, said, told
 from test_packages import make_packages
 
 INSTALLED = TOP / "tests/installed"
+TCG = {"emulator": "qemu-tcg", "keep_disk": True, "limit": 3000}
+RUNNING = "systemctl is-system-running --wait; systemctl --failed --plain --no-legend"
 PURGE = "apt-get purge -y hornero hornero-tools hornero-dkms"
 # name, mode, owner and content of all files but logs, caches and dpkg's own lists
 FILES = r"""
@@ -25,14 +30,12 @@ find boot etc usr var/lib/dkms -xdev -type f -print0 | sort -z | xargs -0 sha256
 
 
 class Debian:
-    """A copy of the disk image; `inside` runs a command in it while no machine does."""
+    """A copy of a disk image; `inside` runs a command in it while no machine does."""
 
-    def __init__(self, folder):
-        made = subprocess.run([INSTALLED / "mkimage"], check=True, stdout=subprocess.PIPE, text=True,
-                              timeout=2400)
+    def __init__(self, folder, image):
+        folder.mkdir(exist_ok=True)
         self.image = folder / "debian.img"
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", made.stdout.strip(), self.image],
-                       check=True, timeout=300)
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, self.image], check=True, timeout=300)
 
     def inside(self, script, **more):
         return subprocess.run([INSTALLED / "inside", self.image, "sh", "-c", script],
@@ -52,10 +55,33 @@ class Debian:
         return self.told("apt-get install -y /root/debs/*.deb 2>&1")
 
 
+@pytest.fixture(scope="module")
+def plain_image():
+    return subprocess.run([INSTALLED / "mkimage"], check=True, stdout=subprocess.PIPE, text=True,
+                          timeout=2400).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def installed_image(plain_image, tmp_path_factory):
+    """With the packages, and the bench's key to log in."""
+    folder = tmp_path_factory.mktemp("installed")
+    debian = Debian(folder, plain_image)
+    debian.put(pathlib.Path("/root/.ssh/authorized_keys"), medium.ssh_key().with_suffix(".pub"))
+    debian.install(folder)
+    yield debian.image
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def debian(tmp_path):
-    yield Debian(tmp_path)
-    shutil.rmtree(tmp_path)  # of gigabytes
+def debian(tmp_path, plain_image):
+    yield Debian(tmp_path / "plain", plain_image)
+    shutil.rmtree(tmp_path / "plain")  # of gigabytes
+
+
+@pytest.fixture
+def installed(tmp_path, installed_image):
+    yield Debian(tmp_path / "installed", installed_image)
+    shutil.rmtree(tmp_path / "installed")
 
 
 def entries(menu):
@@ -66,8 +92,8 @@ def entries(menu):
 @pytest.mark.full
 def test_packages_come_and_go_without_a_trace(debian, tmp_path):
     before, menu = debian.told(FILES), debian.told("cat /boot/grub/grub.cfg")
-    said = debian.install(tmp_path)
-    assert "Found Hornero hypervisor: /boot/hornero.elf" in said
+    output = debian.install(tmp_path)
+    assert "Found Hornero hypervisor: /boot/hornero.elf" in output
     assert re.search(r"^hornero/1.2, (\S+), x86_64: installed$", debian.told("dkms status"), re.MULTILINE)
     debian.told("modinfo -k $(ls /lib/modules) hornero")
 
@@ -83,10 +109,13 @@ def test_packages_come_and_go_without_a_trace(debian, tmp_path):
         assert debian.told(f"systemctl is-enabled {unit}").strip() == "enabled"
     debian.told("systemd-analyze verify --man=no hornero.service hornero-up.service hornero-vms.service")
 
+    refused = debian.inside("vm net create lan --uplink eth0")
+    assert refused.returncode == 4 and "systemd.netdev(5)" in refused.stderr
+
     debian.told("hornero boot --default && vm create kept --image demo --net none")
     assert 'set default="hornero"' in debian.told("cat /boot/grub/grub.cfg")
-    said = debian.told(PURGE)
-    assert "/etc/hornero is kept (1 files" in said, said
+    output = debian.told(PURGE)
+    assert "/etc/hornero is kept (1 files" in output, output
     kept = {"./etc/hornero", "./etc/hornero/vms", "./etc/hornero/vms/kept.conf"}
     left = {line for line in set(debian.told(FILES).splitlines()) ^ set(before.splitlines())
             if line.split()[0] not in kept and not line.endswith(" etc/hornero/vms/kept.conf")}
@@ -95,11 +124,10 @@ def test_packages_come_and_go_without_a_trace(debian, tmp_path):
 
 
 @pytest.mark.full
-def test_kernel_update_takes_the_module_along(debian, tmp_path):
+def test_kernel_update_takes_the_module_along(installed):
     """A kernel that comes later has its module built and its entry made by Debian's own hooks; one whose
     module does not build has no entry."""
-    debian.install(tmp_path)
-    debian.told("""set -e
+    installed.told("""set -e
         v=$(ls /lib/modules)
         for n in $v-next $v-none; do
             cp -a /lib/modules/$v /lib/modules/$n
@@ -109,18 +137,80 @@ def test_kernel_update_takes_the_module_along(debian, tmp_path):
         done""")
 
     def hooks(kind, suffix):
-        done = debian.inside(f"n=$(ls /lib/modules | head -n 1)-{suffix} && "
+        done = installed.inside(f"n=$(ls /lib/modules | head -n 1)-{suffix} && "
                              f"run-parts --arg=$n --arg=/boot/vmlinuz-$n /etc/kernel/{kind}.d 2>&1")
         return done.stdout
 
     def ours():
-        return [title.rpartition("-")[2] for title in entries(debian.told("cat /boot/grub/grub.cfg"))
+        return [title.rpartition("-")[2] for title in entries(installed.told("cat /boot/grub/grub.cfg"))
                 if "Hornero hypervisor and Linux" in title]
 
     hooks("postinst", "next")
     assert ours() == ["next", "amd64"]
     assert "No Hornero entry for Linux" in hooks("postinst", "none") and ours() == ["next", "amd64"]
-    debian.told("rm /boot/vmlinuz-*-next")
+    installed.told("rm /boot/vmlinuz-*-next")
     hooks("prerm", "next")
     hooks("postrm", "next")
     assert ours() == ["amd64"]
+
+
+def power_off(machine):
+    machine.ssh("systemctl poweroff")
+    machine.wait_exit(600)
+
+
+@pytest.mark.full
+def test_installed_debian_is_the_control_domain_when_asked(machine, installed):
+    plain = machine(disk=[str(installed.image)], **TCG)
+    plain.wait(READY, 900)
+    assert told(plain, RUNNING).split() == ["running"]
+    assert told(plain, "hornero boot") == "by default: Linux, without the hypervisor\n"
+    assert plain.ssh("hornero present").returncode == 3
+    told(plain, "hornero boot --once")
+    power_off(plain)
+
+    under = machine(disk=[str(installed.image)], emulator="bochs", keep_disk=True, memory=2048, limit=5400)
+    under.wait(READY, 3000)
+    assert told(under, RUNNING).split() == ["running"]
+    assert json.loads(told(under, "hornero info --json"))["cpus"] == 1
+    assert told(under, "grub-editenv list") == "hornero_tries=0\n"
+    told(under, "test -c /dev/kvm && vm create kept --image demo && vm start kept")
+    scope = told(under, "systemctl list-units --plain --no-legend 'hornero-vm-kept-*.scope'").split()[0]
+    assert told(under, f"systemctl show --value -p Slice {scope}") == "hornero-guests.slice\n"
+    uname = under.ssh("vm ssh kept uname -n", timeout=900)
+    assert uname.stdout == "kept\n", uname.stderr
+    told(under, "vm autostart kept && systemctl stop hornero-vms.service")
+    assert json.loads(told(under, "vm list --json"))[0]["state"] == "stopped"
+    assert "powered off" in told(under, "vm logs kept")
+    power_off(under)
+    assert "vms/kept.conf" in installed.told("find /etc/hornero -type f")
+
+
+@pytest.mark.full
+def test_starts_in_vain_lead_back_to_linux_and_a_purge_takes_all_away(machine, installed, debian):
+    """On a processor without VT-x each start under the hypervisor is in vain."""
+    before, menu = debian.told(FILES), debian.told("cat /boot/grub/grub.cfg")
+    installed.told("hornero boot --default")
+    started = machine(disk=[str(installed.image)], **TCG)
+    seen = 0
+    for _ in range(3):
+        started.wait(HALTED, 600, start=seen)
+        seen = said(started)
+        reset(started)
+    started.wait("Hornero did not come up three times in a row", 300, start=seen)
+    started.wait(READY, 900, start=seen)
+    state = told(started, "hornero boot")
+    assert "by default: Linux under the hypervisor" in state and "three times in a row" in state
+    told(started, "hornero boot --default")
+    assert "three times" not in told(started, "hornero boot")
+    started.ssh("vm create kept --image demo --net none")
+    purged = started.ssh(PURGE, timeout=900)
+    assert purged.returncode == 0, purged.stderr
+    assert "/etc/hornero is kept (1 files" in purged.stdout
+    power_off(started)
+    # devices have other names when GRUB's menu is made in the image
+    installed.told("update-grub")
+    assert installed.told("cat /boot/grub/grub.cfg") == menu
+    hornero = [line for line in set(installed.told(FILES).splitlines()) ^ set(before.splitlines())
+               if "hornero" in line and "/etc/hornero" not in f"/{line}"]
+    assert not hornero

@@ -61,6 +61,11 @@ static int check_card(const char *card)
 	char path[96], name[16], other[16];
 	bool is_bridge;
 
+	if (!is_elsewhere() && access(SCRIPT, X_OK))
+		return fail(EXIT_STATE, "--uplink: this system has network settings of its own; "
+					"make a bridge there (systemd.netdev(5) or "
+					"bridge-utils-interfaces(5)), then 'vm create NAME --net "
+					"BRIDGE' puts a VM on it");
 	if (read_pending(name, other))
 		return fail(
 			EXIT_STATE,
