@@ -4,7 +4,9 @@ QEMU's translator, which is quick and on every host."""
 
 import os
 import select
+import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -40,6 +42,23 @@ def test_native_login(native):
     run = native.ssh("cat /proc/cmdline; exit 42")
     assert run.returncode == 42
     assert "hornero.test=1" in run.stdout
+
+
+def test_key_is_made_once(tmp_path):
+    """By however many who need it first: the machine trusts one half, the others log in with its pair."""
+    tool = tmp_path / "ssh-keygen"
+    tool.write_text(f'#!/bin/sh\necho made >>{tmp_path}/count\nexec {shutil.which("ssh-keygen")} "$@"\n')
+    tool.chmod(0o755)
+    make = [sys.executable, "-c", "from bench import medium; print(medium.ssh_key())"]
+    makers = [subprocess.Popen(make, cwd=TOP / "tests", stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "BUILD": str(tmp_path),
+                                    "PATH": f"{tmp_path}:{os.environ['PATH']}"}) for _ in range(6)]
+    paths = {maker.communicate(timeout=60)[0].strip() for maker in makers}
+    assert [maker.returncode for maker in makers] == [0] * 6 and len(paths) == 1
+    public = subprocess.run(["ssh-keygen", "-y", "-f", paths.pop()], check=True, capture_output=True,
+                            text=True, timeout=60).stdout
+    assert (tmp_path / "bench-key.pub").read_text() == public
+    assert (tmp_path / "count").read_text() == "made\n"
 
 
 def test_launcher_passes_exit_code_and_output(native):

@@ -5,6 +5,7 @@ Files for the control domain (the bench's SSH key, settings) travel in a small c
 appended to the initramfs; Linux unpacks both. The key is made once per build folder.
 """
 
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -22,14 +23,17 @@ class BenchError(Exception):
 def ssh_key():
     """The path of the bench's private key; made when it is missing."""
     key = BUILD / "bench-key"
-    if not key.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        fresh = BUILD / f"bench-key.{os.getpid()}"
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornero-bench", "-f", fresh],
-            check=True, timeout=60)
-        fresh.with_suffix(f".{os.getpid()}.pub").rename(key.with_suffix(".pub"))
-        fresh.rename(key)
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD / "bench-key.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not key.exists():
+            fresh = BUILD / "bench-key.new"
+            fresh.unlink(missing_ok=True)
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornero-bench", "-f", fresh],
+                check=True, timeout=60)
+            fresh.with_suffix(".new.pub").rename(key.with_suffix(".pub"))
+            fresh.rename(key)
     return key
 
 
