@@ -43,7 +43,7 @@ static uint64_t probe_pt[512] __attribute__((aligned(4096)));
 uint8_t probe_page[4096] __attribute__((aligned(4096)));
 
 volatile struct fault fault;
-volatile uint32_t irq_count[256];
+volatile uint32_t irq_count[256], irq_before_hlt;
 volatile bool no_eoi;
 const char *guest_cmdline = "";
 bool under_hypervisor, apic_x2;
@@ -158,6 +158,8 @@ void guest_trap(struct trap_frame *f)
 		return;
 	}
 	if (f->vector >= 32 && f->vector != VECTOR_USER_RETURN) {
+		if (*(volatile uint8_t *)f->rip == 0xf4)
+			irq_before_hlt++;
 		__atomic_add_fetch(&irq_count[f->vector], 1, __ATOMIC_SEQ_CST);
 		if (!no_eoi && f->vector != VECTOR_SPURIOUS)
 			apic_write(APIC_EOI, 0);

@@ -175,6 +175,7 @@ static void run(const char *mode, bool x2)
 	halting_for_timer(mode, false);
 	if (cpuid(1, 0).c >> 24 & 1)
 		halting_for_timer(mode, true);
+	report(!irq_before_hlt, "%s: no interrupt in the shadow of STI", mode);
 }
 
 void guest_main(void)
