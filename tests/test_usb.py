@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """boot/mkusb: what it refuses to write to, on a made-up /sys and /proc, and what it writes."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -128,6 +129,37 @@ def test_image_key_and_settings_arrive(system, tmp_path):
         found = subprocess.run(["mtype", "-i", f"{disk}@@{ESP}", f"::/{name}"], check=True,
                                capture_output=True, timeout=60).stdout
         assert found == pathlib.Path(wanted).read_bytes()
-    subprocess.run(["sfdisk", "-J", disk], check=True, capture_output=True, timeout=60)
+    subprocess.run(["sfdisk", "--verify", "-q", disk], check=True, capture_output=True, timeout=60)
     with open(disk, "rb") as file:
         assert file.read(440) == image.read_bytes()[:440]
+
+
+def names(disk):
+    """All that blkid could know a stick and what is on it by."""
+    table = json.loads(subprocess.run(["/usr/sbin/sfdisk", "-J", disk], check=True, capture_output=True,
+                                      timeout=60).stdout)["partitiontable"]
+    found = {table["id"], *(part["uuid"] for part in table["partitions"])}
+    for part in table["partitions"][1:3]:
+        found.add(subprocess.run(["/usr/sbin/blkid", "-p", "-o", "value", "-s", "UUID", "-O", str(part["start"] * 512),
+                                  disk], check=True, capture_output=True, text=True, timeout=60).stdout)
+    return found
+
+
+def test_each_stick_has_uuids_of_its_own(system, tmp_path):
+    image = make_disk(tmp_path)
+    seen = names(image)
+    assert len(seen) == 6
+    for disk in ("sdb", "sdc"):
+        system.disk(disk, image.stat().st_size + 64 * MIB)
+        run = system.run(device=disk, image=image)
+        assert run.returncode == 0, run.stderr
+        new = names(system.root / f"dev/{disk}")
+        assert len(new) == 6 and not new & seen
+        seen |= new
+    with open(image, "rb") as file:
+        file.seek(json.loads(subprocess.run(["/usr/sbin/sfdisk", "-J", image], check=True, capture_output=True,
+                                            timeout=60).stdout)["partitiontable"]["partitions"][2]["start"] * 512)
+        size = len(file.read()) - MIB
+    offset = image.stat().st_size - MIB - size
+    (tmp_path / "data").write_bytes((system.root / "dev/sdb").read_bytes()[offset:offset + size])
+    subprocess.run(["/usr/sbin/e2fsck", "-f", "-n", tmp_path / "data"], check=True, capture_output=True, timeout=60)
