@@ -17,7 +17,7 @@ from test_disk import HALTED, reset, said, told
 from test_packages import make_packages
 
 INSTALLED = TOP / "tests/installed"
-TCG = {"emulator": "qemu-tcg", "keep_disk": True, "limit": 3000}
+TCG = {"emulator": "qemu-tcg", "keep_disk": True, "limit": 3000, "patience": 60}
 RUNNING = "systemctl is-system-running --wait; systemctl --failed --plain --no-legend"
 PURGE = "apt-get purge -y hornero hornero-tools hornero-dkms"
 # name, mode, owner and content of all files but logs, caches and dpkg's own lists
@@ -169,11 +169,12 @@ def test_installed_debian_is_the_control_domain_when_asked(machine, installed):
     told(plain, "hornero boot --once")
     power_off(plain)
 
-    under = machine(disk=[str(installed.image)], emulator="bochs", keep_disk=True, memory=2048, limit=5400)
+    under = machine(disk=[str(installed.image)], emulator="bochs", keep_disk=True, memory=2048, limit=5400,
+                    patience=60)
     under.wait(READY, 3000)
     assert told(under, RUNNING).split() == ["running"]
     assert json.loads(told(under, "hornero info --json"))["cpus"] == 1
-    assert told(under, "grub-editenv list") == "hornero_tries=0\n"
+    assert "hornero_tries=0" in told(under, "grub-editenv list").split()
     told(under, "test -c /dev/kvm && vm create kept --image demo && vm start kept")
     scope = told(under, "systemctl list-units --plain --no-legend 'hornero-vm-kept-*.scope'").split()[0]
     assert told(under, f"systemctl show --value -p Slice {scope}") == "hornero-guests.slice\n"
@@ -181,7 +182,7 @@ def test_installed_debian_is_the_control_domain_when_asked(machine, installed):
     assert uname.stdout == "kept\n", uname.stderr
     told(under, "vm autostart kept && systemctl stop hornero-vms.service")
     assert json.loads(told(under, "vm list --json"))[0]["state"] == "stopped"
-    assert "powered off" in told(under, "vm logs kept")
+    assert "power button pressed" in told(under, "vm logs kept")
     power_off(under)
     assert "vms/kept.conf" in installed.told("find /etc/hornero -type f")
 
@@ -208,6 +209,7 @@ def test_starts_in_vain_lead_back_to_linux_and_a_purge_takes_all_away(machine, i
     assert purged.returncode == 0, purged.stderr
     assert "/etc/hornero is kept (1 files" in purged.stdout
     power_off(started)
+    assert "hornero" not in installed.told("grub-editenv list")
     # devices have other names when GRUB's menu is made in the image
     installed.told("update-grub")
     assert installed.told("cat /boot/grub/grub.cfg") == menu

@@ -37,7 +37,7 @@ def packages(tmp_path_factory):
     ("hornero-dkms", ["usr/src/hornero-1.2/dkms.conf", "usr/src/hornero-1.2/Kbuild",
                       "usr/src/hornero-1.2/vmm/abi/ioctl.h"]),
     ("hornero-tools", ["usr/bin/vm", "usr/bin/hornero", "usr/bin/vmm", "usr/share/man/man8/vm.8.gz",
-                       "usr/share/man/man8/hornero.8.gz", "lib/systemd/system/hornero.service",
+                       "usr/share/man/man8/hornero.8.gz", "lib/systemd/system/hornero.service", "lib/systemd/network/10-hornero.network",
                        "usr/share/bash-completion/completions/vm"]),
 ])
 def test_contents(packages, package, files):
@@ -176,6 +176,13 @@ def test_choice_of_what_boots(installed):
     assert installed.choose("--linux").returncode == 0
     assert not config.exists() and installed.env() == {}
     assert installed.choose("--maybe").returncode == 2
+
+
+def test_choice_without_grub_is_refused(installed):
+    (installed.root / "boot/grub/grubenv").unlink()
+    for words in ((), ("--once",), ("--default",), ("--linux",)):
+        refused = installed.choose(*words)
+        assert refused.returncode == 1 and "GRUB" in refused.stderr and not refused.stdout
 
 
 def test_control_domain_that_came_up_clears_the_counter(installed):

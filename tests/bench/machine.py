@@ -41,7 +41,7 @@ DEFAULTS = {
     "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "file": [],
     "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
     "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
-    "enrol": "", "no_vga": False, "no_acpi": False, "limit": 900, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],
+    "enrol": "", "no_vga": False, "no_acpi": False, "limit": 900, "patience": 5, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],
 }
 
 
@@ -292,7 +292,7 @@ class Machine:
                 "-o", "IdentitiesOnly=yes",
                 "-o", f"StrictHostKeyChecking={'yes' if said else 'accept-new'}",
                 "-o", f"UserKnownHostsFile={known}", "-o", "LogLevel=ERROR",
-                "-o", "ConnectTimeout=5", "-o", "ConnectionAttempts=3",
+                "-o", f"ConnectTimeout={config['patience']}", "-o", "ConnectionAttempts=3",
                 "-o", "ServerAliveInterval=15", "root@127.0.0.1"]
 
     def ssh(self, *command, timeout=120, **kwargs):
