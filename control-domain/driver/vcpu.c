@@ -16,12 +16,11 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+#include <asm/apicdef.h>
 #include <asm/msr-index.h>
 #include <asm/tsc.h>
 
 #include "vcpu.h"
-
-#define VCPU_MAX_ID 255
 
 int vcpu_fetch(struct vcpu *vcpu, u32 groups)
 {
@@ -167,6 +166,7 @@ static struct vcpu *vcpu_alloc(struct vm *vm, u32 id)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	vcpu->running_on = -1;
+	vcpu->apic_address = APIC_DEFAULT_PHYS_BASE;
 	vcpu->physical_bits = DEFAULT_PHYSICAL_BITS;
 	mutex_init(&vcpu->lock);
 	rcuwait_init(&vcpu->wait);
@@ -202,7 +202,7 @@ static int create_locked(struct vm *vm, struct vcpu *vcpu)
 	long address;
 	u32 i;
 
-	if (vm->vcpu_count == VM_MAX_VCPUS)
+	if (vm->vcpu_count == VM_MAX_VCPUS || (vm->id_limit && vcpu->id >= vm->id_limit))
 		return -EINVAL;
 	for (i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpus[i]->id == vcpu->id)
@@ -228,7 +228,7 @@ int vcpu_create(struct vm *vm, u32 id)
 	bool owned;
 	int result;
 
-	if (id > VCPU_MAX_ID)
+	if (id >= VM_VCPU_IDS)
 		return -EINVAL;
 	vcpu = vcpu_alloc(vm, id);
 	if (!vcpu)

@@ -54,7 +54,8 @@ struct vcpu {
 	unsigned int iterations;
 	bool asked_port; /* the answer is in the run page's port data, not in mmio */
 
-	bool ran; /* its CPUID is fixed */
+	u64 apic_address; /* the APIC's, as KVM_SET_SREGS gave it: shown; it stays where it is */
+	bool ran;	  /* its CPUID is fixed */
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 cpuid_count;
 	u8 physical_bits; /* what the page walker wants to know of it */
@@ -82,6 +83,12 @@ void vcpu_emulate_reload(struct vcpu *vcpu); /* while it waits: registers were s
 
 /* Fills in KVM_EXIT_INTERNAL_ERROR; returns VCPU_TO_USER. */
 int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 count);
+
+/* As of the last stay, or of SREGS fetched since. */
+static inline u64 vcpu_apic_base(const struct vcpu *vcpu)
+{
+	return vcpu->apic_address | (vcpu->page->sregs.apic_base & ~PAGE_MASK);
+}
 
 /* ---- vcpu_state.c: KVM_GET_* and KVM_SET_* of registers. */
 long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int command, void __user *user);

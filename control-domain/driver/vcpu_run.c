@@ -331,7 +331,7 @@ int vcpu_run(struct vcpu *vcpu)
 	vcpu->run->if_flag = !!(vcpu->page->rflags & X86_EFLAGS_IF);
 	vcpu->run->ready_for_interrupt_injection = 0;
 	vcpu->run->cr8 = vcpu->page->sregs.cr8;
-	vcpu->run->apic_base = vcpu->page->sregs.apic_base;
+	vcpu->run->apic_base = vcpu_apic_base(vcpu);
 	if (vcpu->mask_signals)
 		sigprocmask(SIG_SETMASK, &saved, NULL);
 	err = vcpu_sync_to_run(vcpu);

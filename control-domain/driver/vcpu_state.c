@@ -48,6 +48,7 @@ static int set_regs(struct vcpu *vcpu, union state *state)
 static int get_sregs(struct vcpu *vcpu, union state *state)
 {
 	convert_sregs_to_kvm(&vcpu->page->sregs, &state->sregs);
+	state->sregs.apic_base = vcpu_apic_base(vcpu);
 	convert_interrupt_to_kvm(&vcpu->page->events, state->sregs.interrupt_bitmap);
 	return 0;
 }
@@ -57,7 +58,7 @@ static int set_sregs(struct vcpu *vcpu, union state *state)
 	if (!convert_sregs_valid(&state->sregs, cpuid_cr4_bits()))
 		return -EINVAL;
 	convert_sregs_from_kvm(&state->sregs, &vcpu->page->sregs);
-	/* It answers there, and says so, whatever address it is given. */
+	vcpu->apic_address = state->sregs.apic_base & PAGE_MASK;
 	vcpu->page->sregs.apic_base &= ~PAGE_MASK;
 	vcpu->page->sregs.apic_base |= APIC_DEFAULT_PHYS_BASE;
 	convert_interrupt_from_kvm(state->sregs.interrupt_bitmap, &vcpu->page->events);

@@ -112,15 +112,36 @@ static int set_memory(struct vm *vm, void __user *user)
 	return memory_set_region(vm, &region);
 }
 
+/* Once: what was promised stays. */
+static int limit_ids(struct vm *vm, u64 limit)
+{
+	int err = 0;
+
+	mutex_lock(&vm->lock);
+	if (limit > VM_VCPU_IDS || (vm->id_limit && vm->id_limit != limit))
+		err = -EINVAL;
+	else
+		vm->id_limit = limit;
+	mutex_unlock(&vm->lock);
+	return err;
+}
+
 static int enable_cap(struct vm *vm, void __user *user)
 {
 	struct kvm_enable_cap cap;
 
 	if (copy_from_user(&cap, user, sizeof(cap)))
 		return -EFAULT;
-	if (cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.flags)
+	if (cap.flags)
 		return -EINVAL;
-	return events_split_irqchip(vm, cap.args[0]);
+	switch (cap.cap) {
+	case KVM_CAP_SPLIT_IRQCHIP:
+		return events_split_irqchip(vm, cap.args[0]);
+	case KVM_CAP_MAX_VCPU_ID:
+		return limit_ids(vm, cap.args[0]);
+	default:
+		return -EINVAL;
+	}
 }
 
 static int signal_msi(struct vm *vm, void __user *user)

@@ -26,6 +26,7 @@
 #include "routing.h"
 
 #define VM_MAX_VCPUS 16
+#define VM_VCPU_IDS  255 /* 255 is the xAPIC's broadcast */
 
 struct vcpu;
 struct irqchip;
@@ -54,6 +55,7 @@ struct vm {
 	u32 ioapic_pins;
 	struct irqchip *irqchip; /* set once, before the first vCPU */
 	u32 boot_id;		 /* KVM_SET_BOOT_CPU_ID */
+	u32 id_limit;		 /* vCPU ids are below; 0: the driver's own limit */
 	u32 vcpu_count;
 	struct vcpu *boot;		  /* the one with that id; read without the lock */
 	struct vcpu *vcpus[VM_MAX_VCPUS]; /* by index; set once, read without the lock */

@@ -32,6 +32,9 @@ typedef unsigned long sigset_t_;
 #ifndef PAGE_SIZE
 #define PAGE_SIZE 4096
 #endif
+#ifndef PAGE_MASK
+#define PAGE_MASK (~(u64)(PAGE_SIZE - 1))
+#endif
 #define SIG_SETMASK		 2
 #define TASK_INTERRUPTIBLE	 1
 #define HRTIMER_MODE_ABS	 0
