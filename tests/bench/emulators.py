@@ -130,8 +130,10 @@ def qemu(folder, config):
     model = config["cpu_model"] or ("host" if kvm else "max")
     for feature in config["cpu_exclude"].split():
         model += f",-{feature}"
+    # One thread where one suffices: QEMU 7.2's emulated SVM with several has been seen to hang.
+    tcg = "tcg,thread=single" if config["cpus"] == 1 else "tcg"
     line = [
-        "qemu-system-x86_64", "-machine", "pc", "-accel", "kvm" if kvm else "tcg", "-cpu", model,
+        "qemu-system-x86_64", "-machine", "pc", "-accel", "kvm" if kvm else tcg, "-cpu", model,
         "-smp", str(config["cpus"]), "-m", str(config["memory"]), "-display", "none",
         "-nodefaults", "-vga", "none" if config["no_vga"] else "std",
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{config['ssh_port']}-:22",

@@ -399,8 +399,8 @@ static const struct {
 	{"smp", check_smp},	      {"state", check_state},
 	{"msrs", check_msr_list},     {"pic", check_pic},
 	{"ioapic", check_ioapic},     {"chips", check_chip_state},
-	{"xsave", check_xsave_size},  {"sync", check_sync_regs},
-	{"killed", check_killed},
+	{"delivery", check_delivery}, {"xsave", check_xsave_size},
+	{"sync", check_sync_regs},    {"killed", check_killed},
 };
 
 static bool wanted(int count, char **names, const char *name)

@@ -32,8 +32,8 @@ struct client {
 
 extern const uint8_t guest_start[], guest_end[], guest_ports[], guest_mmio[], guest_strings[],
 	guest_idle[], guest_spin[], guest_writer[], guest_doorbells[], guest_shutdown[],
-	guest_pic[], guest_ioapic[], guest_xsave_size[], guest_deadline[], guest_starts_another[],
-	guest_another[], guest_handlers[], guest_nmi[];
+	guest_pic[], guest_ioapic[], guest_stack_on_device[], guest_xsave_size[], guest_deadline[],
+	guest_starts_another[], guest_another[], guest_handlers[], guest_nmi[];
 
 /* A VM with memory at 0, split irqchip and `vcpus` vCPUs; the first starts at `entry`. */
 void client_create(struct client *client, unsigned int vcpus, const uint8_t *entry);
@@ -84,6 +84,7 @@ void check_smp(void);
 
 /* check_cpu.c */
 void check_msr_list(void);
+void check_delivery(void);
 void check_xsave_size(void);
 void check_sync_regs(void);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 static int set_line(struct client *c, uint32_t line, bool level)
 {
@@ -55,6 +56,7 @@ void check_pic(void)
 
 void check_ioapic(void)
 {
+	time_t end = time(NULL) + PATIENCE_MS / 1000;
 	uint32_t count;
 	struct client c;
 	int reason;
@@ -66,12 +68,16 @@ void check_ioapic(void)
 	set_line(&c, 6, false);
 	expect_io(&c, client_run_for(&c, 0, PATIENCE_MS), false, 1, 1, "edge ends hlt");
 	report(client_counter(&c, 0x41) == 1, "edge's vector once", "%u", client_counter(&c, 0x41));
-	/* A level that stays high interrupts again after each EOI, so that nothing else is done. */
+	/*
+	 * A level that stays high interrupts again after each EOI, so that nothing else is done.
+	 * Not for long: KVM holds a line back that was ended 10,000 times on end.
+	 */
 	set_line(&c, 5, true);
-	reason = client_run_for(&c, 0, 100);
-	count = client_counter(&c, 0x42);
-	report(reason == -1 && errno == EINTR && count > 1, "level repeats", "%d, %u", reason,
-	       count);
+	do {
+		reason = client_run_for(&c, 0, 5);
+		count = client_counter(&c, 0x42);
+	} while (reason == -1 && errno == EINTR && count <= 1 && time(NULL) < end);
+	report(reason == -1 && count > 1, "level repeats", "%d, %u", reason, count);
 	set_line(&c, 5, false);
 	expect_io(&c, client_run_for(&c, 0, PATIENCE_MS), false, 1, 2, "level ends");
 	report(client_counter(&c, 0x42) <= count + 1, "level ended", "%u",

@@ -124,6 +124,15 @@ guest_ioapic:
 	movl $0x41, IOAPIC + 0x10
 	jmp guest_idle
 
+	/* takes NMIs on a stack in device memory; at 3110h the number that it has returned from */
+	.globl guest_stack_on_device
+guest_stack_on_device:
+	movl $DEVICE + 0x1000, %esp
+	outb %al, $0x80
+1:	movl COUNTERS + 4 * 2, %eax
+	movl %eax, COUNTERS + 4 * 0x44
+	jmp 1b
+
 	/* reports CPUID leaf 0Dh, subleaf 1's EAX, and its EBX with x87, SSE and AVX on; 0 without AVX */
 	.globl guest_xsave_size
 guest_xsave_size:
