@@ -85,6 +85,29 @@ class TestGuests:
                       "sleep $t; kill -9 $(pidof vmm) || exit 1; vm wait k --timeout 60; done; vm delete k --disks --yes", 300)
         assert pool_free(control) == before
 
+    @pytest.mark.full
+    def test_a_full_disk_pauses_and_an_error_is_told(self, control):
+        """As on Linux's KVM (devmodel/test_guest.py): nothing is lost by a full disk; other errors reach the guest."""
+        told(control, "mkdir /tmp/small && mount -t tmpfs -o size=4M small /tmp/small && "
+                      "truncate -s 16M /tmp/small/disk.img")
+        start(control, "full", "-m", "96M", "--disk", "/tmp/small/disk.img")
+        told(control, "type_to full \"dd if=/dev/urandom of=/dev/vda bs=64k count=256 conv=fsync; sha256sum /dev/vda; "
+                      "echo wr''itten\" 0")
+        paused = ("until [ $(vm logs full | grep -c 'paused: disk0 .*No space left on device') -ge {} ]; "
+                  "do sleep 1; done")
+        told(control, paused.format(1))
+        assert "paused" in told(control, "vm list --json")
+        told(control, f"vm resume full && {paused.format(2)}")  # still full: nothing is lost
+        told(control, "mount -o remount,size=64M /tmp/small && vm resume full")
+        told(control, f"wait_for full written {GUEST_SECONDS}")
+        inside, = set(re.findall(r"\b[0-9a-f]{64}\b", told(control, "vm console full --dump")))
+        assert inside in told(control, "sha256sum /tmp/small/disk.img")
+        told(control, "truncate -s 1M /tmp/small/disk.img; type_to full 'echo 3 >/proc/sys/vm/drop_caches; "
+                      f"dd if=/dev/vda of=/dev/null bs=64k skip=64 count=1' 0; wait_for full 'I/O error' {GUEST_SECONDS}")
+        assert "the guest gets an I/O error" in told(control, "vm logs full")
+        gone(control, "full")
+        told(control, "umount /tmp/small")
+
     def test_a_triple_fault_is_told_by_device_model_and_hypervisor(self, control):
         told(control, "vm create mad --kernel /root/probe --cmdline w -m 16M -n none && vm start mad")
         said = told(control, "printf x | vm console mad 2>&1")
