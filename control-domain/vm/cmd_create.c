@@ -279,7 +279,7 @@ static int run_new(struct cli_call *call, const char *name)
 	if (code || !cli_has(call, "rm"))
 		return code;
 	place(path, "/run/hornero/vms/%s", name);
-	if (make_folder(path, &why) || write_text(runtime_path(path, name, "transient"), "", &why))
+	if (make_folder(path, &why) || runtime_record(name, RUNTIME_OWNER, getpid(), &why))
 		return fail(EXIT_FAILED, "%s", why.text);
 	return EXIT_OK;
 }

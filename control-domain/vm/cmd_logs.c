@@ -42,7 +42,7 @@ static int since_text(const char *given, char text[32], struct reason *why)
 			  given);
 }
 
-enum { LINE_BYTES = 1200, TEXT_MAX_BYTES = 64 << 20 };
+enum { LINE_BYTES = 1200, TEXT_MAX_BYTES = 64 << 20, HYPERVISOR_MS = 1000 };
 
 struct printer {
 	char line[LINE_BYTES];
@@ -117,6 +117,8 @@ static void print_file(struct printer *printer, const char *path)
 	if (fd < 0)
 		return;
 	print_rest(printer, fd);
+	if (printer->used) /* a last line that was not ended */
+		line_is_complete(printer);
 	close(fd);
 }
 
@@ -131,7 +133,10 @@ static void learn_handles(struct printer *printer, const char *path)
 	free(text);
 }
 
-/* Until the VM's process ends: then everything has been said. */
+/*
+ * Until the VM's process ends: then everything has been said. Nothing wakes us when the hypervisor
+ * says something, so its log is looked at now and then.
+ */
 static int follow(struct printer *printer, const char *name, const char *path)
 {
 	struct pollfd events[] = {{.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = POLLIN},
@@ -143,12 +148,19 @@ static int follow(struct printer *printer, const char *name, const char *path)
 		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
 	print_rest(printer, fd);
 	while (events[1].fd >= 0 && !events[1].revents) {
-		if (poll(events, 2, -1) < 0 && errno != EINTR)
+		if (poll(events, 2, printer->hypervisor.fd < 0 ? -1 : HYPERVISOR_MS) < 0 &&
+		    errno != EINTR)
 			break;
 		while (read(events[0].fd, drained, sizeof(drained)) > 0)
 			continue;
 		print_rest(printer, fd);
+		print_hypervisor(printer, NULL);
+		fflush(stdout);
 	}
+	/* what was written between the last look and the end */
+	print_rest(printer, fd);
+	if (printer->used)
+		line_is_complete(printer);
 	print_hypervisor(printer, NULL);
 	return EXIT_OK;
 }

@@ -188,6 +188,8 @@ int net_main(struct cli_call *call)
 {
 	const char *verb = call->args ? call->arg[0] : "list";
 
+	if (strcmp(verb, "confirm"))
+		uplink_settle();
 	if (!strcmp(verb, "list") && call->args <= 1)
 		return net_list();
 	if (cli_has(call, "uplink") && strcmp(verb, "create"))

@@ -80,14 +80,20 @@ void hypervisor_log_learn(struct hypervisor_log *log, const char *line)
 {
 	const char *at = strstr(line, ": " NOTE);
 
-	if (at && log->handles < HANDLES_MAX)
-		snprintf(log->handle[log->handles++], sizeof(log->handle[0]), "VM %.11s",
-			 at + 2 + strlen(NOTE));
+	if (!at)
+		return;
+	void *more = reallocarray(log->handle, log->handles + 1, sizeof(log->handle[0]));
+
+	if (!more)
+		return;
+	log->handle = more;
+	snprintf(log->handle[log->handles++], sizeof(log->handle[0]), "VM %.11s",
+		 at + 2 + strlen(NOTE));
 }
 
 static bool is_ours(const struct hypervisor_log *log, const char *line)
 {
-	for (unsigned int i = 0; i < log->handles; i++) {
+	for (size_t i = 0; i < log->handles; i++) {
 		const char *at = strstr(line, log->handle[i]);
 
 		if (at && !isxdigit((unsigned char)at[strlen(log->handle[i])]))

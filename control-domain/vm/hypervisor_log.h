@@ -6,8 +6,6 @@
 
 #include "runtime.h"
 
-enum { HANDLES_MAX = 64 };
-
 struct hypervisor_log {
 	const char *name;
 	int fd;
@@ -15,8 +13,8 @@ struct hypervisor_log {
 	uint64_t position;
 	char *text; /* what was read, from `used` to `kept` */
 	size_t used, kept;
-	char handle[HANDLES_MAX][16]; /* "VM 10003" for each start of the VM */
-	unsigned int handles;
+	char (*handle)[16]; /* "VM 10003" for each start of the VM */
+	size_t handles;
 };
 
 /** Note in the VM's log what the hypervisor calls it. */

@@ -189,6 +189,7 @@ static int launch_it(struct launch *launch, struct reason *why)
 	place(launch->folder, "/run/hornero/vms/%s", launch->name);
 	if (machine_boot_choice(launch->definition, &launch->boot, why) ||
 	    make_folder(launch->folder, why) ||
+	    store_write_started(launch->name, launch->definition, why) ||
 	    (launch->boot.takes_keys && guest_files_add(launch->name, &launch->boot, why)) ||
 	    guest_seed(launch->name, launch->definition, launch->seed, why) ||
 	    net_prepare(launch->name, launch->definition, launch->tap, why))
@@ -204,7 +205,7 @@ static int launch_it(struct launch *launch, struct reason *why)
 	child = spawn(launch, log_fd);
 	close(log_fd);
 	failed = child < 0 ? reason_set(why, "fork: %s", strerror(errno))
-			   : runtime_record(launch->name, child, why);
+			   : runtime_record(launch->name, RUNTIME_PROCESS, child, why);
 	if (!failed)
 		failed = wait_until_up(launch, child, watch, why);
 	if (!failed)

@@ -61,17 +61,17 @@ static void add_number(struct json_object *object, const char *key, bool known, 
 struct json_object *machine_json(const char *name)
 {
 	struct json_object *row = json_object_new_object();
-	struct definition definition;
+	struct definition definition, started;
 	struct runtime runtime;
 	char address[64] = "";
-	struct reason why;
+	struct reason why, ignored;
 	bool known = !store_read(name, &definition, &why);
 	bool up;
 
 	runtime_read(name, &runtime);
 	up = runtime.state != VM_STOPPED;
-	if (known && up)
-		machine_address(name, &definition, address, sizeof(address));
+	if (up && !store_read_started(name, &started, &ignored))
+		machine_address(name, &started, address, sizeof(address));
 	add_string(row, "name", name);
 	add_string(row, "state", known || up ? vm_state_names[runtime.state] : "broken");
 	add_number(row, "memory_bytes", known, definition.memory_bytes);
@@ -166,18 +166,31 @@ int machine_delete(const char *name, bool disks, struct reason *why)
 	return remove_folder(place(path, "/run/hornero/vms/%s", name), why);
 }
 
+static bool is_over(const char *name)
+{
+	char path[FILE_NAME_BYTES];
+
+	return !access(runtime_path(path, name, RUNTIME_OWNER), F_OK) &&
+	       !runtime_recorded(name, RUNTIME_OWNER) && !runtime_pid(name);
+}
+
 /*
  * Nobody waits for the end of a VM of `run --rm` after its user has detached, since there is no
- * daemon; the next `vm` command clears up.
+ * daemon; the next `vm` command clears up. Until then it is the business of the `vm run` that made
+ * it, which may not even have started it yet.
  */
 void machine_reap(void)
 {
-	char folder[FILE_NAME_BYTES], path[FILE_NAME_BYTES];
+	char folder[FILE_NAME_BYTES];
 	char **names = store_folder_names(place(folder, "/run/hornero/vms"), "");
 	struct reason ignored;
 
-	for (char **name = names; *name; name++)
-		if (!access(runtime_path(path, *name, "transient"), F_OK) && !runtime_pid(*name))
+	for (char **name = names; *name; name++) {
+		if (!is_over(*name) || store_lock(&ignored))
+			continue;
+		if (is_over(*name)) /* still, now that no other command is at it */
 			machine_delete(*name, true, &ignored);
+		store_unlock();
+	}
 	store_free_names(names);
 }

@@ -179,7 +179,8 @@ static unsigned int collect_others(const char *starting, struct net_guest *guest
 		net_tap_name(*name, guest->tap);
 		if ((strcmp(*name, starting) && !runtime_pid(*name)) ||
 		    !net_exists(guest->tap, &is_bridge) ||
-		    store_read(*name, definition, &ignored) || !strcmp(definition->net, "nat"))
+		    store_read_started(*name, definition, &ignored) ||
+		    !strcmp(definition->net, "nat"))
 			continue;
 		machine_mac(*name, definition, hosts[count].mac);
 		guest->host = &hosts[count++];

@@ -73,6 +73,9 @@ char *net_write_mac_rules(const struct net_guest *guests, unsigned int count);
 int uplink_create(const char *name, const char *card);
 int uplink_confirm(void);
 
+/** Take back what was not confirmed, if the process that should do it was killed. Says so. */
+void uplink_settle(void);
+
 /** Give the card of a network its address back. 0, or -1 with @why; 0 if it has no card. */
 int uplink_remove(const char *name, struct reason *why);
 

@@ -210,7 +210,7 @@ static unsigned int collect_guests(struct net_hosts *hosts, const char *starting
 		if (strcmp(name, starting) && !runtime_pid(name))
 			continue;
 		net_tap_name(name, guests[count].tap);
-		if (store_read(name, &definitions[count], &ignored) ||
+		if (store_read_started(name, &definitions[count], &ignored) ||
 		    !net_tap_is_on(guests[count].tap, NAT_BRIDGE))
 			continue;
 		guests[count].host = &hosts->host[i];

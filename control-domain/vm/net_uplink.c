@@ -24,27 +24,41 @@ static const char *pending_path(char buffer[FILE_NAME_BYTES])
 	return place(buffer, "/run/hornero/net/pending");
 }
 
-/* "NAME CARD" of what waits for its confirmation; false if nothing does. */
-static bool read_pending(char name[16], char card[16])
+/* "NAME CARD PID START" of what waits for its confirmation, and the process that does. */
+static int write_pending(const char *name, const char *card, pid_t guard, struct reason *why)
+{
+	char path[FILE_NAME_BYTES], text[96];
+
+	snprintf(text, sizeof(text), "%s %s %d %llu\n", name, card, (int)guard,
+		 (unsigned long long)runtime_start_ticks(guard));
+	return write_text(pending_path(path), text, why);
+}
+
+/* False if nothing waits. @guarded: somebody will take it back in time. */
+static bool read_pending(char name[16], char card[16], bool *guarded)
 {
 	char path[FILE_NAME_BYTES];
-	char *text = read_text(pending_path(path), 64);
-	bool found = text && sscanf(text, "%15s %15s", name, card) == 2;
+	char *text = read_text(pending_path(path), 96);
+	unsigned long long start = 0;
+	int pid = 0;
+	bool found = text && sscanf(text, "%15s %15s %d %llu", name, card, &pid, &start) >= 2;
 
 	free(text);
+	*guarded = pid > 0 && start && runtime_start_ticks(pid) == start;
 	return found;
 }
 
 const char *uplink_card(const char *name, char card[16])
 {
 	char path[FILE_NAME_BYTES], pending[16];
+	bool guarded;
 	char *text = read_text(net_record(path, name), 4096);
 	const char *at = text ? strstr(text, "\nuplink = ") : NULL;
 
 	if (!at || sscanf(at, "\nuplink = %15s", card) != 1)
 		*card = '\0';
 	free(text);
-	if (!*card && (!read_pending(pending, card) || strcmp(pending, name)))
+	if (!*card && (!read_pending(pending, card, &guarded) || strcmp(pending, name)))
 		*card = '\0';
 	return card;
 }
@@ -59,14 +73,14 @@ static int change(const char *direction, const char *name, const char *card, str
 static int check_card(const char *card)
 {
 	char path[96], name[16], other[16];
-	bool is_bridge;
+	bool is_bridge, guarded;
 
 	if (!is_elsewhere() && access(SCRIPT, X_OK))
 		return fail(EXIT_STATE, "--uplink: this system has network settings of its own; "
 					"make a bridge there (systemd.netdev(5) or "
 					"bridge-utils-interfaces(5)), then 'vm create NAME --net "
 					"BRIDGE' puts a VM on it");
-	if (read_pending(name, other))
+	if (read_pending(name, other, &guarded))
 		return fail(
 			EXIT_STATE,
 			"network '%s' waits to be confirmed: 'vm net confirm', or wait a minute",
@@ -93,12 +107,13 @@ static void guard(const char *name, const char *card, int told)
 	char path[FILE_NAME_BYTES], waits[16], other[16];
 	struct reason why = {.text = ""};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool guarded;
 
 	setsid();
 	signal(SIGHUP, SIG_IGN);
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
-	if (change("up", name, card, &why)) {
+	if (write_pending(name, card, getpid(), &why) || change("up", name, card, &why)) {
 		struct reason ignored;
 
 		unlink(pending_path(path));
@@ -110,7 +125,7 @@ static void guard(const char *name, const char *card, int told)
 	close(told);
 	poll(NULL, 0, CONFIRM_S * 1000);
 	/* Whoever takes the file away decides, so this waits for no lock that somebody keeps. */
-	if (!read_pending(waits, other) || strcmp(waits, name) || strcmp(other, card) ||
+	if (!read_pending(waits, other, &guarded) || strcmp(waits, name) || strcmp(other, card) ||
 	    unlink(pending_path(path)))
 		_exit(0);
 	change("down", name, card, &why);
@@ -144,15 +159,14 @@ static int start_guard(const char *name, const char *card, struct reason *why)
 
 int uplink_create(const char *name, const char *card)
 {
-	char path[FILE_NAME_BYTES], text[64];
+	char path[FILE_NAME_BYTES];
 	struct reason why;
 	int code = check_card(card);
 
 	if (code)
 		return code;
-	snprintf(text, sizeof(text), "%s %s\n", name, card);
 	if (make_folder(place(path, "/run/hornero/net"), &why) ||
-	    write_text(pending_path(path), text, &why) || start_guard(name, card, &why))
+	    write_pending(name, card, getpid(), &why) || start_guard(name, card, &why))
 		return fail(EXIT_FAILED, "%s", why.text);
 	if (say_json)
 		return net_list();
@@ -167,12 +181,13 @@ int uplink_confirm(void)
 {
 	char path[FILE_NAME_BYTES], name[16], card[16], text[96];
 	struct reason why;
+	bool guarded;
 	int code = EXIT_OK;
 
 	if (store_lock(&why))
 		return fail(EXIT_FAILED, "%s", why.text);
 	/* Taken away first: the process that waits does nothing from then on. */
-	if (!read_pending(name, card) || unlink(pending_path(path)))
+	if (!read_pending(name, card, &guarded) || unlink(pending_path(path)))
 		code = fail(EXIT_STATE, "no network waits to be confirmed; 'vm net' lists those "
 					"there are");
 	else
@@ -190,6 +205,25 @@ int uplink_confirm(void)
 	    store_is_volatile() ? " It is lost at reboot: no volume 'hornero-data' is mounted."
 				: "");
 	return EXIT_OK;
+}
+
+void uplink_settle(void)
+{
+	char path[FILE_NAME_BYTES], name[16], card[16];
+	struct reason why;
+	bool guarded;
+
+	if (!read_pending(name, card, &guarded) || guarded || unlink(pending_path(path)))
+		return;
+	if (change("down", name, card, &why))
+		fprintf(stderr,
+			"vm: note: network '%s' was not confirmed, but %s is still in it: %s\n",
+			name, card, why.text);
+	else
+		fprintf(stderr,
+			"vm: note: the process that waited for the confirmation of network '%s' was "
+			"killed: %s has its address back\n",
+			name, card);
 }
 
 int uplink_remove(const char *name, struct reason *why)

@@ -47,35 +47,31 @@ uint64_t runtime_start_ticks(pid_t pid)
 	return state == 'Z' || state == 'X' ? 0 : ticks;
 }
 
-int runtime_record(const char *name, pid_t pid, struct reason *why)
+int runtime_record(const char *name, const char *file, pid_t pid, struct reason *why)
 {
 	char path[FILE_NAME_BYTES], text[64];
 
 	snprintf(text, sizeof(text), "%d %llu\n", (int)pid,
 		 (unsigned long long)runtime_start_ticks(pid));
-	return write_text(runtime_path(path, name, "process"), text, why);
+	return write_text(runtime_path(path, name, file), text, why);
 }
 
-static pid_t recorded(const char *name, uint64_t *start_ticks)
+pid_t runtime_recorded(const char *name, const char *file)
 {
 	char path[FILE_NAME_BYTES];
-	char *text = read_text(runtime_path(path, name, "process"), 64);
+	char *text = read_text(runtime_path(path, name, file), 64);
 	unsigned long long ticks = 0;
 	int pid = 0;
 
 	if (text && sscanf(text, "%d %llu", &pid, &ticks) != 2)
 		pid = 0;
 	free(text);
-	*start_ticks = ticks;
-	return pid;
+	return pid > 0 && ticks && runtime_start_ticks(pid) == ticks ? pid : 0;
 }
 
 pid_t runtime_pid(const char *name)
 {
-	uint64_t ticks;
-	pid_t pid = recorded(name, &ticks);
-
-	return pid > 0 && ticks && runtime_start_ticks(pid) == ticks ? pid : 0;
+	return runtime_recorded(name, RUNTIME_PROCESS);
 }
 
 int runtime_watch(const char *name)

@@ -44,11 +44,18 @@ const char *runtime_path(char buffer[FILE_NAME_BYTES], const char *name, const c
 /** How things are. Never fails: what cannot be read counts as stopped. */
 void runtime_read(const char *name, struct runtime *runtime);
 
+/* Files that name a process: the VM's own; the `vm run --rm` that takes it away at its end. */
+#define RUNTIME_PROCESS "process"
+#define RUNTIME_OWNER	"transient"
+
 /** The process of a started VM, or 0. Asks only the kernel. */
 pid_t runtime_pid(const char *name);
 
-/** Write `process` for @pid. 0, or -1 with @why. */
-int runtime_record(const char *name, pid_t pid, struct reason *why);
+/** Write @file for @pid. 0, or -1 with @why. */
+int runtime_record(const char *name, const char *file, pid_t pid, struct reason *why);
+
+/** The process that @file names, or 0 if it has ended. */
+pid_t runtime_recorded(const char *name, const char *file);
 
 /** Start time of a process since boot, in clock ticks; 0 if there is none. */
 uint64_t runtime_start_ticks(pid_t pid);

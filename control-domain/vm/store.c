@@ -54,15 +54,46 @@ bool store_exists(const char *name)
 	return !units_check_name("VM", name, &ignored) && !access(store_path(path, name), F_OK);
 }
 
-int store_read(const char *name, struct definition *definition, struct reason *why)
+static int read_definition(const char *path, struct definition *definition, struct reason *why)
 {
-	char path[FILE_NAME_BYTES];
-	char *text = read_text(store_path(path, name), DEFINITION_FILE_MAX);
+	char *text = read_text(path, DEFINITION_FILE_MAX);
 	int failed;
 
 	if (!text)
 		return reason_set(why, "%s: %s", path, strerror(errno));
 	failed = definition_parse(path, text, definition, why);
+	free(text);
+	return failed;
+}
+
+int store_read(const char *name, struct definition *definition, struct reason *why)
+{
+	char path[FILE_NAME_BYTES];
+
+	return read_definition(store_path(path, name), definition, why);
+}
+
+static const char *started_path(char buffer[FILE_NAME_BYTES], const char *name)
+{
+	return place(buffer, "/run/hornero/vms/%s/definition", name);
+}
+
+int store_read_started(const char *name, struct definition *definition, struct reason *why)
+{
+	char path[FILE_NAME_BYTES];
+
+	if (access(started_path(path, name), F_OK)) /* started by an older `vm` */
+		store_path(path, name);
+	return read_definition(path, definition, why);
+}
+
+int store_write_started(const char *name, const struct definition *definition, struct reason *why)
+{
+	char path[FILE_NAME_BYTES];
+	char *text = definition_write(definition, NULL);
+	int failed = text ? write_text(started_path(path, name), text, why)
+			  : reason_set(why, "out of memory");
+
 	free(text);
 	return failed;
 }

@@ -28,6 +28,12 @@ int store_load(const char *name, struct definition *definition);
 /** The same without printing: 0, or -1 with @why. */
 int store_read(const char *name, struct definition *definition, struct reason *why);
 
+/** The definition that a VM was started with, which `vm set` does not change. */
+int store_read_started(const char *name, struct definition *definition, struct reason *why);
+
+/** Keep it for store_read_started(), in the VM's folder below /run. */
+int store_write_started(const char *name, const struct definition *definition, struct reason *why);
+
 /** Names of all defined VMs, sorted, NULL-terminated; store_free_names() frees it. */
 char **store_names(void);
 void store_free_names(char **names);

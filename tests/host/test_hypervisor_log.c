@@ -5,6 +5,8 @@
  * Which lines of the hypervisor's log are a VM's, and when they were said on our clock.
  */
 #include "../../control-domain/vm/hypervisor_log.h"
+#include <stdlib.h>
+
 #include "test.h"
 
 static char text[256];
@@ -31,6 +33,7 @@ TEST(lines_of_this_vm_only)
 				     sizeof(text)));
 	CHECK(!hypervisor_log_convert(&log, "[ 12.000345] VM 3 vCPU 0 stops", text, sizeof(text)));
 	CHECK(!hypervisor_log_convert(&log, "VM 10003 vCPU 0 stops", text, sizeof(text)));
+	free(log.handle);
 }
 
 TEST(each_start_has_a_handle)
@@ -42,7 +45,20 @@ TEST(each_start_has_a_handle)
 	CHECK(hypervisor_log_convert(&log, "[  0.5] VM 3 vCPU 0 stops", text, sizeof(text)));
 	CHECK(hypervisor_log_convert(&log, "[  1.5] debug VM 10003 vCPU 1", text, sizeof(text)));
 	CHECK_STREQ(text, "1970-01-01T00:00:01Z web: hypervisor: debug VM 10003 vCPU 1");
-	for (int i = 0; i < 2 * HANDLES_MAX; i++)
-		hypervisor_log_learn(&log, "z web: the hypervisor calls it VM 5");
-	CHECK_EQ(log.handles, HANDLES_MAX);
+	free(log.handle);
+}
+
+TEST(however_many_starts)
+{
+	struct hypervisor_log log = {.name = "web", .began = 0};
+	char line[64];
+
+	for (unsigned int i = 1; i <= 100; i++) {
+		snprintf(line, sizeof(line), "x web: the hypervisor calls it VM %x", i << 16 | 3);
+		hypervisor_log_learn(&log, line);
+	}
+	CHECK(hypervisor_log_convert(&log, "[  0.5] VM 10003 stops", text, sizeof(text)));
+	CHECK(hypervisor_log_convert(&log, "[  0.5] VM 640003 stops", text, sizeof(text)));
+	CHECK(!hypervisor_log_convert(&log, "[  0.5] VM 650003 stops", text, sizeof(text)));
+	free(log.handle);
 }

@@ -215,3 +215,68 @@ def test_where_systemd_runs_a_vm_is_a_scope_of_it(vm):
     assert vm.state("web") == "running"
     # its process is in no such cgroup here
     assert "is in no unit of hornero-guests.slice" in vm.ok("set", "web", "--cpu-weight", "400").err
+
+
+def test_a_vm_of_run_rm_is_its_commands_until_that_ends(vm):
+    """Between the definition and the process there is a moment in which another `vm` looks."""
+    vm.ok("create", "brief", "--image", "demo")
+    folder = vm.root / "run/hornero/vms/brief"
+    folder.mkdir(parents=True)
+    run = subprocess.Popen(["sleep", "100"])
+    started = open(f"/proc/{run.pid}/stat").read().rsplit(")", 1)[1].split()[19]
+    (folder / "transient").write_text(f"{run.pid} {started}\n")
+    assert vm.state("brief") == "stopped"
+    run.kill()
+    run.wait()
+    assert not vm.rows()
+
+
+def test_the_last_words_are_shown(vm):
+    vm.ok("run", "web", "--image", "demo", "--detach")
+    log = vm.root / "run/hornero/vms/web/log"
+    with open(log, "a") as file:
+        file.write("2026-01-01T00:00:00Z web: not even a line end")
+    assert vm.ok("logs", "web").out.endswith("not even a line end\n")
+    vm.ok("kill", "web")
+    for words in (["logs", "web"], ["logs", "-f", "web"]):
+        assert "not even a line end" in vm.ok(*words).out
+
+
+def test_what_runs_keeps_what_it_was_started_with(vm):
+    """Its disk is not free for others because its definition has changed since."""
+    vm.ok("create", "web", "--image", "demo", "-d", "10M")
+    vm.ok("start", "web")
+    disk = vm.ok("show", "web", "--json").json["definition"]["disk"][0]
+    vm.conf("web").write_text("version = 1\nimage = demo\n")
+    vm.ok("create", "two", "--image", "demo")
+    vm.conf("two").write_text(f"version = 1\nimage = demo\ndisk = {disk}\n")
+    refused = vm.run("start", "two")
+    assert refused.code == 1 and f"disk {disk} belongs to VM 'web' too" in refused.err
+    vm.ok("kill", "web")
+    vm.ok("start", "two")
+
+
+def test_a_disk_boots_with_the_words_of_the_owner_and_enough_memory(vm):
+    disk = vm.root / "disk.raw"
+    disk.write_bytes(bytes(1 << 20))
+    vm.ok("run", "web", "--disk", disk, "--cmdline", "single  fsck=\"a b\"", "--detach")
+    pid = vm.rows()["web"]["pid"]
+    words = open(f"/proc/{pid}/cmdline").read().split("\0")
+    assert words[words.index("--cmdline") + 1] == 'console=hvc0 quiet hornero.boot=disk single  fsck="a b"'
+    vm.ok("kill", "web")
+    vm.ok("set", "web", "-m", "32M")
+    refused = vm.run("start", "web")
+    assert refused.code == 1 and "needs 64M of memory, and this VM has 32M" in refused.err
+
+
+def test_an_uplink_whose_guard_was_killed_goes_back(vm):
+    pending = vm.root / "run/hornero/net/pending"
+    pending.parent.mkdir(parents=True)
+    guard = subprocess.Popen(["sleep", "100"])
+    started = open(f"/proc/{guard.pid}/stat").read().rsplit(")", 1)[1].split()[19]
+    pending.write_text(f"lan eth0 {guard.pid} {started}\n")
+    assert "lan" not in vm.ok("net").err and pending.exists()
+    guard.kill()
+    guard.wait()
+    said = vm.ok("net")
+    assert "'lan' was killed: eth0 has its address back" in said.err and not pending.exists()
