@@ -18,6 +18,7 @@
 
 /* What a device model itself takes of this Linux's memory, measured with room to spare. */
 #define PROCESS_BYTES (8 * MIB)
+#define DISK_BOOT     "hornero.boot=disk"
 
 static int check_readable(const char *what, const char *path, struct reason *why)
 {
@@ -33,8 +34,21 @@ static int check_readable(const char *what, const char *path, struct reason *why
 	return 0;
 }
 
+static int check_least(const struct definition *definition, uint64_t least_bytes, const char *what,
+		       const char *name, struct reason *why)
+{
+	char needs[32], has[32];
+
+	if (definition->memory_bytes >= least_bytes)
+		return 0;
+	return reason_set(why, "%s '%s' needs %s of memory, and this VM has %s", what, name,
+			  units_print_size(least_bytes, needs, sizeof(needs)),
+			  units_print_size(definition->memory_bytes, has, sizeof(has)));
+}
+
 /* The demo guest's initramfs reads the disk's own boot entry and starts that kernel. */
-static int choose_disk_boot(struct boot_choice *choice, struct reason *why)
+static int choose_disk_boot(const struct definition *definition, struct boot_choice *choice,
+			    struct reason *why)
 {
 	struct image image;
 
@@ -42,10 +56,13 @@ static int choose_disk_boot(struct boot_choice *choice, struct reason *why)
 		return reason_set(why,
 				  "booting from a disk needs the image 'demo', which is missing "
 				  "here: set kernel and initrd");
+	if (check_least(definition, image.memory_bytes, "booting from a disk by image", "demo",
+			why))
+		return -1;
 	choice->takes_keys = image.takes_keys;
 	strcpy(choice->kernel, image.kernel);
 	strcpy(choice->initrd, image.initrd);
-	strcpy(choice->cmdline, "console=hvc0 quiet hornero.boot=disk");
+	strcpy(choice->cmdline, "console=hvc0 quiet " DISK_BOOT);
 	return 0;
 }
 
@@ -53,7 +70,6 @@ static int choose_image(const struct definition *definition, struct boot_choice 
 			struct reason *why)
 {
 	struct image image;
-	char needs[32], has[32];
 
 	if (store_image(definition->image, &image, why))
 		return -1;
@@ -63,11 +79,8 @@ static int choose_image(const struct definition *definition, struct boot_choice 
 			"image '%s' is a disk, which is copied when a VM is made: 'vm create "
 			"NAME --image %s'",
 			definition->image, definition->image);
-	if (definition->memory_bytes < image.memory_bytes)
-		return reason_set(why, "image '%s' needs %s of memory, and this VM has %s",
-				  definition->image,
-				  units_print_size(image.memory_bytes, needs, sizeof(needs)),
-				  units_print_size(definition->memory_bytes, has, sizeof(has)));
+	if (check_least(definition, image.memory_bytes, "image", definition->image, why))
+		return -1;
 	choice->takes_keys = image.takes_keys;
 	strcpy(choice->kernel, image.kernel);
 	strcpy(choice->initrd, image.initrd);
@@ -76,13 +89,14 @@ static int choose_image(const struct definition *definition, struct boot_choice 
 	return 0;
 }
 
-/* The owner's words replace the image's; what selects the way to boot stays. */
+/* The owner's words replace the image's; the kernel of a disk gets what is behind
+ * hornero.boot=disk. */
 static void add_cmdline(const struct definition *definition, struct boot_choice *choice)
 {
-	const char *disk = strstr(choice->cmdline, " hornero.boot=disk");
+	size_t kept = strstr(choice->cmdline, DISK_BOOT) ? strlen(choice->cmdline) : 0;
 
-	snprintf(choice->cmdline, sizeof(choice->cmdline), "%s%s", definition->cmdline,
-		 disk ? " hornero.boot=disk" : "");
+	snprintf(choice->cmdline + kept, sizeof(choice->cmdline) - kept, "%s%s", kept ? " " : "",
+		 definition->cmdline);
 }
 
 int machine_boot_choice(const struct definition *definition, struct boot_choice *choice,
@@ -96,7 +110,7 @@ int machine_boot_choice(const struct definition *definition, struct boot_choice 
 	} else if (*definition->kernel) {
 		strcpy(choice->kernel, definition->kernel);
 		strcpy(choice->initrd, definition->initrd);
-	} else if (choose_disk_boot(choice, why)) {
+	} else if (choose_disk_boot(definition, choice, why)) {
 		return -1;
 	}
 	if (*definition->cmdline)
@@ -208,8 +222,9 @@ int machine_check_disks(const char *name, const struct definition *definition, b
 	int failed = 0;
 
 	for (char **at = names; *at && !failed && definition->disks; at++)
-		if (strcmp(*at, name) && (!running_only || runtime_pid(*at)) &&
-		    !store_read(*at, &other, &ignored))
+		if (strcmp(*at, name) &&
+		    (runtime_pid(*at) ? !store_read_started(*at, &other, &ignored)
+				      : !running_only && !store_read(*at, &other, &ignored)))
 			failed = check_against(definition, *at, &other, why);
 	store_free_names(names);
 	return failed;
