@@ -4,12 +4,13 @@
  */
 #include "cli.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <string.h>
 
 static const struct cli_option common_options[] = {
-	{"json", 0, NULL, "answer in JSON"},
-	{"help", 'h', NULL, "this text"},
+	{"help", 'h', NULL, NULL}, /* one line for both: cli_help() */
+	{"json", 0, NULL, NULL},
 	{0},
 };
 
@@ -114,12 +115,14 @@ void cli_help(FILE *out, const struct cli_command *command)
 	struct option_list options;
 
 	collect(&options, command);
-	fprintf(out, "Usage: vm %s%s%s [OPTION]...\n\n%s\n\n", command->name,
-		*command->arguments ? " " : "", command->arguments, command->help);
+	fprintf(out, "Usage: vm %s%s%s [OPTION]...\n\n%c%s.\n", command->name,
+		*command->arguments ? " " : "", command->arguments, toupper(*command->help),
+		command->help + 1);
 	if (command->more)
-		fprintf(out, "%s\n\n", command->more);
-	for (int i = 0; i < options.count; i++)
+		fprintf(out, "%s\n", command->more);
+	for (int i = 0; i < options.count && options.list[i].help; i++)
 		print_option(out, &options.list[i]);
+	fprintf(out, "  -h, --help, --json          this text; answer in JSON\n");
 }
 
 static int refuse_option(const struct cli_command *command, const struct option_list *options,

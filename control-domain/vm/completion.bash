@@ -5,7 +5,7 @@ _vm()
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "$(vm --help | sed -n 's/^  \([a-z]*\) .*/\1/p') --help" -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W "$(vm --help | sed -n 's/^  \([a-z, ]*[a-z]\)   *[^ ].*/\1/p' | tr -d ,) --help" -- "$word")
 		return
 	fi
 	case $before in

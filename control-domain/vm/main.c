@@ -39,8 +39,8 @@ const struct cli_command cli_commands[] = {
 	{"show", "NAME", "everything about a VM", show_main, 1, 1, NULL},
 	{"set", "NAME [KEY=VALUE...]", "change a definition", set_main, 1, -1, NULL,
 	 .takes_keys = true,
-	 .more = "'KEY=' brings the default back. --publish replaces all published ports; disks are "
-		 "added\nby 'vm disk'."},
+	 .more = "'KEY=' brings the default back. --publish replaces all published ports;\n"
+		 "'vm disk' adds disks."},
 	{"edit", "NAME", "open a definition in $EDITOR", edit_main, 1, 1, NULL},
 	{"rename", "NAME NEW", "give a stopped VM another name", rename_main, 2, 2, NULL},
 	{"clone", "NAME NEW", "copy a stopped VM with its disks", clone_main, 2, 2, NULL},
@@ -64,8 +64,7 @@ const struct cli_command cli_commands[] = {
 	 OPTIONS({"timeout", 't', "SECONDS", "not longer than that"})},
 	{"disk", "NAME [add|remove|resize ...]", "a VM's disks", disk_main, 1, 4, NULL,
 	 .more = "  vm disk NAME                     list them\n"
-		 "  vm disk NAME add SIZE|FILE       a new sparse file, an existing one, a block "
-		 "device\n"
+		 "  vm disk NAME add SIZE|FILE       a new sparse file; a file or block device\n"
 		 "  vm disk NAME remove NUMBER       take it off; the file is kept\n"
 		 "  vm disk NAME resize NUMBER SIZE  make it larger"},
 	{"image", "[import FILE|delete NAME]", "what new VMs can be made of", image_main, 0, 2,
@@ -73,12 +72,12 @@ const struct cli_command cli_commands[] = {
 		 {"sha256", 0, "SUM", "import: refuse a file with another sum"},
 		 {"yes", 'y', NULL, "delete: do not ask"})},
 	{"net", "[create NAME|confirm|delete NAME]", "networks that VMs can be on", net_main, 0, 2,
-	 OPTIONS({"uplink", 0, "CARD",
-		  "create: on that network card's network; 'vm net confirm' keeps it"}),
+	 OPTIONS({"uplink", 0, "CARD", "create: on that card's network, until confirmed"}),
 	 .more = "  none    no network card\n"
 		 "  nat     an address by DHCP, names, the outside through the control domain\n"
-		 "  NAME    made by 'vm net create': among VMs only, or with --uplink on the network of a\n"
-		 "          card, whose address moves to it; after 60 s it goes back unless confirmed"},
+		 "  NAME    made by 'vm net create': among VMs only, or with --uplink on the\n"
+		 "          network of a card, whose address moves to it; after 60 s it goes back\n"
+		 "          unless confirmed"},
 	{"autostart", "[NAME [ORDER|no]]", "what starts at boot, and in which order",
 	 autostart_main, 0, 2, OPTIONS({"start", 0, NULL, "start it all now"})},
 	{0}};
@@ -109,14 +108,32 @@ const struct cli_command *cli_find(const char *name)
 	return NULL;
 }
 
+/* Short enough for a screen of 24 lines; tests/vm/test_schema.py looks that no command is missing.
+ */
+static const char *const overview[][2] = {
+	{"run", "create if new, start and attach to the console"},
+	{"create, clone, import", "define a VM: a new one, a copy, one that was exported"},
+	{"show, set, edit, rename", "look at a definition, change it"},
+	{"delete, export", "delete a definition; write VM and disks to a file"},
+	{"start, stop, restart", "start, press the power button and wait, both"},
+	{"kill, reset", "end at once, press the reset button"},
+	{"pause, resume", "stop its CPUs for a while"},
+	{"list, top", "what there is; what it uses, live"},
+	{"console, ssh", "attach to the console (Ctrl-] detaches); log in"},
+	{"logs, wait", "what was said of a VM; wait for its end"},
+	{"disk, image, net", "a VM's disks, what VMs are made of, networks"},
+	{"autostart", "what starts at boot, and in which order"},
+};
+
 void cli_overview(FILE *out)
 {
 	fputs("Usage: vm COMMAND [NAME] [OPTION]...\n\n", out);
-	for (const struct cli_command *command = cli_commands; command->name; command++)
-		fprintf(out, "  %-10s %s\n", command->name, command->help);
+	for (unsigned int i = 0; i < sizeof(overview) / sizeof(overview[0]); i++)
+		fprintf(out, "  %-24s %s\n", overview[i][0], overview[i][1]);
 	fputs("\n'vm COMMAND --help' tells options and defaults; every command takes --json.\n"
-	      "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such VM, 4 wrong state or name taken,\n"
-	      "5 not in time, 6 the guest crashed, 7 it was killed (6 and 7: run, wait).\n",
+	      "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such VM, 4 wrong\n"
+	      "state or name taken, 5 not in time, 6 the guest crashed, 7 it was killed\n"
+	      "(6 and 7: run, wait). 'man vm' has more.\n",
 	      out);
 }
 

@@ -3,8 +3,10 @@
 change of the command; a key that is taken away or changes its type breaks somebody's script."""
 
 import re
+import subprocess
 
 from bench.medium import TOP
+from vm.conftest import VM
 
 ROW = {"name": str, "state": str, "memory_bytes": int, "cpus": int, "uptime_s": (int, type(None)),
        "address": (str, type(None)), "pid": (int, type(None)), "why": (str, type(None))}
@@ -14,6 +16,11 @@ DEFINITION = {"memory": str, "cpus": str, "image": TEXT, "kernel": TEXT, "initrd
               "cmdline": TEXT, "disk": list, "net": str, "mac": TEXT, "publish": list,
               "boot": TEXT, "cloud_init": TEXT, "autostart": TEXT, "cpu_weight": TEXT, "cpu_max": TEXT, "cpus_pin": TEXT}
 ERROR = {"error": str, "exit_code": int}
+
+
+def overview_commands(vm):
+    lines = re.findall(r"^  ([a-z, ]*[a-z])  +[^ ]", vm.ok("--help").out, re.M)
+    return [name for line in lines for name in line.split(", ")]
 
 
 def check(value, schema):
@@ -76,15 +83,22 @@ def test_every_command_answers_in_json(vm):
                 check(element, shape[0])
         elif shape:
             check(answer.json, shape)
-    commands = set(re.findall(r"^  ([a-z]+) ", vm.ok("--help").out, re.M))
+    commands = set(overview_commands(vm))
     assert {line.split()[0] for line, _ in EVERY_COMMAND} == commands
+
+
+def test_completion_knows_every_command(vm):
+    script = f'. {TOP}/control-domain/vm/completion.bash; vm() {{ {VM} "$@"; }}; COMP_WORDS=(vm ""); COMP_CWORD=1; _vm; ' \
+             'echo "${COMPREPLY[@]}"'
+    said = subprocess.run(["bash", "-c", script], env=vm.env, capture_output=True, text=True, check=True).stdout
+    assert sorted(said.split()) == sorted([*overview_commands(vm), "--help"])
 
 
 def test_the_manual_and_the_overview_know_every_command(vm):
     """And every option of `create` with its default is in its help; the exit codes are in both."""
     page = (TOP / "control-domain/vm/vm.8").read_text()
     overview = vm.ok("--help").out
-    for command in re.findall(r"^  ([a-z]+) ", overview, re.M):
+    for command in overview_commands(vm):
         assert re.search(rf"^\.It.* (Cm )?{command}\b|^\.It Cm.*\b{command}\b", page, re.M), command
     for key in DEFINITION:
         assert re.search(rf"\b{key}\b", page), key
@@ -94,13 +108,14 @@ def test_the_manual_and_the_overview_know_every_command(vm):
 
 def test_help_fits_a_screen_and_shows_defaults(vm):
     overview = vm.ok("--help").out
-    assert len(overview.splitlines()) <= 40
-    commands = re.findall(r"^  ([a-z]+) ", overview, re.M)
-    assert len(commands) >= 25
+    table = (TOP / "control-domain/vm/main.c").read_text().split("cli_commands[]")[1].split("cli_aliases")[0]
+    commands = re.findall(r'^\t\{"([a-z]+)"', table, re.M)
+    assert len(commands) >= 25 and sorted(commands) == sorted(overview_commands(vm))
+    assert len(overview.splitlines()) < 24 and max(map(len, overview.splitlines())) <= 80
     for command in commands:
         text = vm.ok(command, "--help").out
-        assert len(text.splitlines()) <= 30 and "--json" in text
-        assert max(map(len, text.splitlines())) <= 100, command
+        assert len(text.splitlines()) < 24 and "--json" in text, command
+        assert max(map(len, text.splitlines())) <= 80, command
         assert vm.ok("help", command).out == text
     create = vm.ok("create", "--help").out
     for default in ("512M", "default 1)", "default nat", "default none"):
