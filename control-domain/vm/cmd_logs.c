@@ -176,6 +176,9 @@ int logs_main(struct cli_call *call)
 
 	if (code)
 		return code;
+	if (cli_has(call, "follow") && say_json)
+		return fail(EXIT_USAGE,
+			    "logs: --follow has no end, so it has no JSON; leave one of them out");
 	if (since && since_text(since, printer.since, &why))
 		return fail(EXIT_USAGE, "%s", why.text);
 	runtime_path(path, name, "log");
@@ -189,7 +192,7 @@ int logs_main(struct cli_call *call)
 	learn_handles(&printer, older);
 	learn_handles(&printer, path);
 	print_file(&printer, older);
-	if (cli_has(call, "follow") && !say_json)
+	if (cli_has(call, "follow"))
 		return follow(&printer, name, path);
 	print_file(&printer, path);
 	print_hypervisor(&printer, NULL);

@@ -17,7 +17,7 @@
 #include "machines.h"
 #include "scope.h"
 
-enum { ARGUMENTS_MAX = 64, START_MS = 30000, LOG_MAX_BYTES = 1 << 20 };
+enum { ARGUMENTS_MAX = 64, START_MS = 30000, SECOND_MS = 1000, LOG_MAX_BYTES = 1 << 20 };
 
 struct launch {
 	const char *name;
@@ -143,20 +143,30 @@ static bool runs(const char *name)
 	return !control_tell(name, "status", &ignored);
 }
 
+static void show_progress(const char *name, long long since)
+{
+	int seconds = (int)((now_ms() - since) / 1000);
+
+	if (seconds && !say_json && isatty(STDERR_FILENO))
+		fprintf(stderr, "\rwaiting for '%s' to start: %d of %d s \033[K", name, seconds,
+			START_MS / 1000);
+}
+
 /* Until it answers or has ended; `watch` tells when the folder gets the socket. */
 static int wait_until_up(const struct launch *launch, pid_t child, int watch, struct reason *why)
 {
 	struct pollfd events[] = {{.fd = (int)syscall(SYS_pidfd_open, child, 0), .events = POLLIN},
 				  {.fd = watch, .events = POLLIN}};
-	long long deadline = now_ms() + START_MS;
+	long long since = now_ms(), deadline = since + START_MS;
 	char said[256], drained[1024];
 	enum vm_end end;
 	bool up = false, bound = false;
 
 	while (!up && now_ms() < deadline) {
 		/* A socket exists a moment before somebody listens. */
-		if (poll(events, 2, bound ? 5 : (int)(deadline - now_ms())) < 0)
+		if (poll(events, 2, bound ? 5 : SECOND_MS) < 0)
 			break;
+		show_progress(launch->name, since);
 		if (events[0].revents)
 			break;
 		if (events[1].revents && read(watch, drained, sizeof(drained)) < 0)
@@ -167,6 +177,8 @@ static int wait_until_up(const struct launch *launch, pid_t child, int watch, st
 	bool ended = events[0].revents;
 
 	close(events[0].fd);
+	if (now_ms() - since >= SECOND_MS && !say_json && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
 	if (up)
 		return 0;
 	if (!ended)

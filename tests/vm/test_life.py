@@ -237,6 +237,8 @@ def test_the_last_words_are_shown(vm):
     with open(log, "a") as file:
         file.write("2026-01-01T00:00:00Z web: not even a line end")
     assert vm.ok("logs", "web").out.endswith("not even a line end\n")
+    both = vm.run("logs", "-f", "--json", "web")
+    assert both.code == 2 and "--follow has no end, so it has no JSON" in both.json["error"]
     vm.ok("kill", "web")
     for words in (["logs", "web"], ["logs", "-f", "web"]):
         assert "not even a line end" in vm.ok(*words).out
@@ -280,3 +282,15 @@ def test_an_uplink_whose_guard_was_killed_goes_back(vm):
     guard.wait()
     said = vm.ok("net")
     assert "'lan' was killed: eth0 has its address back" in said.err and not pending.exists()
+
+
+def test_a_slow_start_shows_that_it_goes_on(vm):
+    vm.ok("create", "web", "--image", "demo", "--cmdline", "fake=slow")
+    main, side = pty.openpty()
+    with subprocess.Popen([VM, "start", "web"], env=vm.env, stdin=side, stdout=side, stderr=side) as start:
+        seen = b""
+        while b"waiting for 'web' to start: 2 of 30 s" not in seen:
+            seen += os.read(main, 4096)
+        (vm.root / "run/hornero/vms/web/control.go").touch()
+        assert start.wait(20) == 0
+    assert vm.state("web") == "running"
