@@ -15,6 +15,7 @@
 
 #define TOUCH_BYTES (32ul << 20)
 #define PAGE_BYTES  4096
+#define CPUIDS	    1000
 
 static uint64_t ticks(void)
 {
@@ -62,6 +63,15 @@ static void execs(void)
 			_exit(1);
 		}
 		waitpid(child, NULL, 0);
+	}
+}
+
+static void cpuids(void)
+{
+	for (int i = 0; i < CPUIDS; i++) {
+		unsigned int a = 0, c = 0;
+
+		__asm__ volatile("cpuid" : "+a"(a), "+c"(c) : : "ebx", "edx");
 	}
 }
 
@@ -127,11 +137,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} rows[] = {{"getppid_x10000", getppids},
-		    {"touch_32MiB", touch},
-		    {"fork_wait_x100", forks},
-		    {"exec_x100", execs},
-		    {"pipe_x1000", pipes}};
+	} rows[] = {{"getppid_x10000", getppids}, {"touch_32MiB", touch}, {"fork_wait_x100", forks},
+		    {"exec_x100", execs},	  {"pipe_x1000", pipes},  {"cpuid_x1000", cpuids}};
 
 	if (argc > 1 && !strcmp(argv[1], "nothing"))
 		return 0;
@@ -142,6 +149,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		uint64_t start;
 
+		if (argc > 2 && !strcmp(argv[1], "once")) {
+			if (!strcmp(argv[2], rows[i].name))
+				rows[i].run();
+			continue;
+		}
 		rows[i].run(); /* warm */
 		start = ticks();
 		rows[i].run();
