@@ -39,6 +39,17 @@ def test_hypervisor_uses_general_registers_only():
     assert image.vector_instructions(HYPERVISOR) == []
 
 
+def test_checker_sees_indirect_branches(tmp_path):
+    source = "int (*f)(void); int g(int x) { switch (x) { case 0: return 5; default: return f() + 1; } } void _start(void) { g(0); }"
+    assert image.indirect_branches(compile_c(tmp_path, source)) == {"g"}
+    assert not image.indirect_branches(compile_c(tmp_path, source, "-mindirect-branch=thunk-inline"))
+
+
+def test_no_indirect_branch_asks_the_predictors_of_guests():
+    """But two: the jump to the high half, and the start of a CPU on its stack, before there is any guest."""
+    assert image.indirect_branches(DEBUG) == {"entry64", "stack_switch"}
+
+
 def test_checker_sees_writable_code(tmp_path):
     source = "int a = 1; void _start(void) { a = 2; }"
     assert image.writable_code(compile_c(tmp_path, source, "-Wl,-N"))

@@ -16,7 +16,10 @@ NEWLIB_FILES := stdio/vfprintf string/memcmp string/memchr string/strlen string/
 NEWLIB_DIRS := include stdio string stdlib ctype locale
 NEWLIB_CONFIG := PREFER_SIZE_OVER_SPEED _WANT_REENT_SMALL _REENT_SMALL _LITE_EXIT
 NEWLIB_DEFS_vfprintf := -DNO_FLOATING_POINT -DSTRING_ONLY
-NEWLIB_FLAGS := -std=gnu11 -O2 -g -w -fno-builtin $(HV_MACHINE)
+# Guests train the branch predictors, so no indirect branch asks them (Intel, "Retpoline: A Branch Target
+# Injection Mitigation").
+HV_RETPOLINE := -mindirect-branch=thunk-inline -mindirect-branch-register -fno-jump-tables
+NEWLIB_FLAGS := $(HV_RETPOLINE) -std=gnu11 -O2 -g -w -fno-builtin $(HV_MACHINE)
 NEWLIB_KEY := $(shell echo '$(NEWLIB_TAR) $(NEWLIB_FILES) $(NEWLIB_CONFIG) $(NEWLIB_FLAGS)' | cksum | cut -d' ' -f1)
 NEWLIB := $(CACHE)/newlib-$(NEWLIB_KEY)
 
@@ -47,7 +50,7 @@ HV_BOOT_OBJ := $(HV_BOOT_SRC:%=$(BUILD)/hv/%.boot.o)
 HV_RESIDENT_OBJ := $(patsubst %,$(BUILD)/hv/%.o,$(filter-out $(HV_BOOT_SRC),$(HV_SRC))) $(BUILD)/hv/font.o
 HV_OBJ := $(HV_BOOT_OBJ) $(HV_RESIDENT_OBJ)
 HV_CPPFLAGS = -nostdinc -isystem $(shell $(HV_CC) -print-file-name=include) -isystem $(NEWLIB)/include -I. -Ivmm -Iarch -Idrivers -I$(BUILD)/hv
-HV_CFLAGS := -std=gnu11 -O2 -g $(HV_MACHINE) $(HV_WARN)
+HV_CFLAGS := -std=gnu11 -O2 -g $(HV_MACHINE) $(HV_RETPOLINE) $(HV_WARN)
 HV_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld,--gc-sections,--build-id=none,-z,max-page-size=4096,-z,noexecstack,--no-warn-rwx-segments
 
 .PHONY: hypervisor

@@ -24,6 +24,13 @@ def vector_instructions(path):
                                          path).splitlines() if VECTOR_REGISTER.search(line)]
 
 
+def indirect_branches(path):
+    """The functions that jump or call to where a register or memory says."""
+    text = run("objdump", "--disassemble", "--no-show-raw-insn", path)
+    return {match[1] for match in re.finditer(r"^[0-9a-f]+ <(.+)>:\n((?:.+\n)+)", text, re.MULTILINE)
+            if re.search(r"\b(?:call|jmp)q? +\*", match[2])}
+
+
 def instruction_count(path):
     return sum("\t" in line for line in run("objdump", "--disassemble", "--no-show-raw-insn",
                                             path).splitlines())
