@@ -35,7 +35,7 @@ def test_crash(machine, name, cpu):
                       file=[f"root/prod.ko={BUILD}/tests/prod.ko"], limit=1800)
     control.wait(READY, 400)
     if name == "EXEC_BOOT":
-        told = control.ssh(f"insmod /root/prod.ko; echo vmcall {SELFTEST_CALL} {SELFTESTS['BOOT_BYTES']} "
+        told = control.ssh(f"insmod /root/prod.ko; echo vmcall {SELFTEST_CALL} {SELFTESTS['BOOT_LEFT']} "
                            ">/proc/prod; cat /proc/prod; rmmod prod")
         assert told.stdout == "ok 0 0x0\n", told
     said = len(control.serial().replace("\r", ""))

@@ -12,28 +12,6 @@
 struct owner_table pool;
 struct lock pool_lock;
 
-uint64_t pool_heap_bytes(uint64_t ram_top)
-{
-	return align_up(owner_table_bytes(ram_top), PAGE_SIZE);
-}
-
-void pool_init(void *table, uint64_t ram_top, const struct memory_split *s,
-	       const struct mem_range *own, unsigned int n_own)
-{
-	int err = 0;
-
-	owner_init(&pool, table, ram_top);
-	for (unsigned int i = 0; i < s->ranges; i++)
-		if (mem_is_ram(s->map[i].type))
-			err |= owner_assign(&pool, s->map[i].base, s->map[i].bytes, OWNER_CONTROL);
-	for (unsigned int i = 0; i < n_own; i++)
-		err |= owner_assign(&pool, own[i].base, own[i].bytes, OWNER_HYPERVISOR);
-	for (unsigned int i = 0; i < s->pools; i++)
-		err |= owner_assign(&pool, s->pool[i].base, s->pool[i].bytes, OWNER_WAITING);
-	BUG_ON(err);
-	BUG_ON(owner_waiting(&pool) * FRAME_SIZE != s->pool_bytes);
-}
-
 unsigned int pool_scrub(unsigned int most)
 {
 	unsigned int done = 0;

@@ -8,15 +8,6 @@
 
 #include <lock.h>
 #include <owner.h>
-#include <split.h>
-
-/** Heap that the ownership table takes. */
-uint64_t pool_heap_bytes(uint64_t ram_top);
-
-/** Enter who owns what into @table, pool_heap_bytes() of heap. @own: the hypervisor's extents.
- * Context: boot. */
-void pool_init(void *table, uint64_t ram_top, const struct memory_split *split,
-	       const struct mem_range *own, unsigned int n_own);
 
 /** The table and its lock, for callers that do several steps under it. */
 extern struct owner_table pool;

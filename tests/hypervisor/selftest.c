@@ -19,10 +19,15 @@ uint64_t selftest_recurse(volatile uint64_t *above)
 	return here[0] ? selftest_recurse(here) + here[0] : 0;
 }
 
-/* As the boot part was: it is mapped nowhere. */
-static int64_t boot_bytes(void)
+extern const uint64_t image_data[], image_end[];
+
+/* What is left of the boot part: it is mapped nowhere. */
+static int64_t boot_left(void)
 {
 	int64_t n = 0;
+
+	for (const uint64_t *p = image_data; p < image_end; p++)
+		n += *p >= (uint64_t)image_start && *p < (uint64_t)image_text;
 
 	for (const char *p = image_start; p < image_text; p += PAGE_SIZE) {
 		const char *page = window_open(hpa_of(p));
@@ -58,8 +63,8 @@ int64_t call_selftest(struct call *c)
 		return 0;
 	case HV_SELFTEST_READ_BOOT:
 		return *(const volatile int64_t *)((uint64_t)image_text - sizeof(int64_t));
-	case HV_SELFTEST_BOOT_BYTES:
-		return boot_bytes();
+	case HV_SELFTEST_BOOT_LEFT:
+		return boot_left();
 	default:
 		return -HV_ERR_INVAL;
 	}

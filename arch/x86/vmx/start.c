@@ -106,7 +106,7 @@ uint64_t virt_heap_bytes(unsigned int cpus, uint64_t ram_top)
 	vmx_read_caps(&vmx_caps);
 	use_caps();
 	return (cpus * (PAGES(sizeof(struct vmx_cpu)) + 4) + PAGES(cpus * sizeof(struct debt_cpu)) +
-		control_ept_heap_pages(ram_top) + PAGES(pool_heap_bytes(ram_top)) + 4) *
+		control_ept_heap_pages(ram_top) + PAGES(owner_table_bytes(ram_top)) + 4) *
 	       PAGE_SIZE;
 }
 
@@ -172,6 +172,23 @@ static void add_hole(struct ept_hole *holes, unsigned int n, uint64_t base, uint
 	holes[n] = (struct ept_hole){base, base + bytes};
 }
 
+static void fill_pool(const struct mem_range *own, unsigned int n_own)
+{
+	const struct memory_split *s = &control_split;
+	int err = 0;
+
+	owner_init(&pool, boot_alloc_pages(PAGES(owner_table_bytes(found.ram_top))), found.ram_top);
+	for (unsigned int i = 0; i < s->ranges; i++)
+		if (mem_is_ram(s->map[i].type))
+			err |= owner_assign(&pool, s->map[i].base, s->map[i].bytes, OWNER_CONTROL);
+	for (unsigned int i = 0; i < n_own; i++)
+		err |= owner_assign(&pool, own[i].base, own[i].bytes, OWNER_HYPERVISOR);
+	for (unsigned int i = 0; i < s->pools; i++)
+		err |= owner_assign(&pool, s->pool[i].base, s->pool[i].bytes, OWNER_WAITING);
+	BUG_ON(err);
+	BUG_ON(owner_waiting(&pool) * FRAME_SIZE != s->pool_bytes);
+}
+
 static void divide_memory(void)
 {
 	struct mem_range own[MAX_OWN];
@@ -201,8 +218,7 @@ static void divide_memory(void)
 		add_hole(holes, n++, control_split.pool[i].base.v, control_split.pool[i].bytes);
 	control_ept_init(holes, n, found.ram_top);
 	control_apic_init();
-	pool_init(boot_alloc_pages(PAGES(pool_heap_bytes(found.ram_top))), found.ram_top,
-		  &control_split, own, n_own);
+	fill_pool(own, n_own);
 	log_info("memory: control domain %lu MiB, guest pool %lu MiB",
 		 control_split.control_bytes / MIB, control_split.pool_bytes / MIB);
 }
