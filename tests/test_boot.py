@@ -149,7 +149,7 @@ def test_kexec_into_the_same_kernel(machine):
     told(started, "chmod +x /root/kexec; vm create one --image demo -m 96M && vm start one")
     assert json.loads(told(started, "hornero info --json"))["memory"] != before[0]
     said = len(started.serial().replace("\r", ""))
-    started.ssh("/root/kexec /tmp/kernel /tmp/initramfs")
+    started.ssh("/root/kexec /tmp/kernel /tmp/initramfs", timeout=BOOT_SECONDS)
     started.wait(READY, BOOT_SECONDS, start=said)
     assert told(started, "cat /proc/sys/kernel/random/boot_id") != first
     assert facts() == before
