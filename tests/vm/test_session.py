@@ -447,6 +447,14 @@ def test_an_uplink_goes_back_unless_confirmed(domain):
     assert "no network waits" in domain.run("vm net confirm").stderr
 
 
+def test_an_uplink_goes_back_although_its_guard_was_killed(domain):
+    domain.ok("vm net create lan --uplink eth0; kill -9 $(cut -d' ' -f3 /run/hornero/net/pending)")
+    assert "10.0.2.15" in domain.ok("ip -4 addr show dev lan")
+    assert "'lan' was killed: eth0 has its address back" in domain.run("vm net").stderr
+    assert "10.0.2.15" in domain.ok("ip -4 addr show dev eth0")
+    assert not domain.run("ip link show lan").stdout
+
+
 def test_a_confirmed_uplink_stays_and_takes_guests(domain):
     domain.ok("vm net create lan --uplink eth0")
     assert "Network 'lan' stays" in domain.ok("vm net confirm")
@@ -461,6 +469,12 @@ def test_a_confirmed_uplink_stays_and_takes_guests(domain):
     console.run("ip link set eth0 address 02:00:00:00:00:99")
     assert "100% packet loss" in console.run("ping -c 1 -W 2 10.0.2.15")
     console.detach()
+    # the rules are those of the VM that runs, not of what its definition has become
+    own = json.loads(domain.ok("vm show web --json"))["effective_mac"]
+    domain.ok("vm set web --mac 02:00:00:00:00:99; vm run two --image demo -m 96M -n lan --detach; vm kill two")
+    rules = domain.ok("nft list table netdev hornero_macs")
+    assert f"ether saddr != {own}" in rules and "02:00:00:00:00:99" not in rules
+    domain.ok("vm delete two --yes")
     assert "'web' is on network 'lan'" in domain.run("vm net delete lan").stderr
     domain.ok("vm kill web; vm delete web --yes; vm net delete lan")
     assert "10.0.2.15" in domain.ok("ip -4 addr show dev eth0")
