@@ -6,8 +6,7 @@
  * hold the unit of the start before. At shutdown hornero-vms.service ends VMs in good order first.
  * Without systemd: cgroup.c.
  */
-#include <limits.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,16 +67,20 @@ int scope_arguments(struct scope *scope, const char *name, const struct definiti
 /* The unit of a process: the last part of its cgroup's path. */
 static int unit_of(pid_t pid, char *unit, size_t size, struct reason *why)
 {
-	char path[40];
+	char path[FILE_NAME_BYTES], line[512];
+	bool ours = false;
+	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
-	char *text = read_text(path, PATH_MAX);
-	char *last = text ? strrchr(text, '/') : NULL;
-	bool ours = last && !strncmp(last, "/hornero-vm-", 12);
+	file = fopen(place(path, "/proc/%d/cgroup", (int)pid), "re");
+	while (file && !ours && fgets(line, sizeof(line), file)) {
+		const char *last = strrchr(line, '/');
 
-	if (ours)
-		snprintf(unit, size, "%.*s", (int)strcspn(last + 1, "\n"), last + 1);
-	free(text);
+		ours = !strncmp(line, "0::", 3) && last && !strncmp(last, "/hornero-vm-", 12);
+		if (ours)
+			snprintf(unit, size, "%.*s", (int)strcspn(last + 1, "\n"), last + 1);
+	}
+	if (file)
+		fclose(file);
 	return ours ? 0 : reason_set(why, "process %d is in no unit of " SLICE, (int)pid);
 }
 

@@ -213,8 +213,19 @@ def test_where_systemd_runs_a_vm_is_a_scope_of_it(vm):
                      "--description=Virtual machine web --property Before=hornero-vms.service "
                      "--property CPUQuota=30% --property AllowedCPUs=0-1")
     assert vm.state("web") == "running"
-    # its process is in no such cgroup here
-    assert "is in no unit of hornero-guests.slice" in vm.ok("set", "web", "--cpu-weight", "400").err
+    # /proc's files say that they have no bytes; a pipe, of which nobody can tell how many, stands for one
+    cgroup = vm.root / f"proc/{pid}/cgroup"
+    cgroup.parent.mkdir(parents=True)
+    os.mkfifo(cgroup)
+    unit = f"hornero-vm-web-{pid}.scope"
+    with subprocess.Popen(["sh", "-c", f"echo 0::/hornero.slice/hornero-guests.slice/{unit} >{cgroup}"]) as writer:
+        said = vm.ok("set", "web", "--cpu-weight", "400", "--cpus-pin", "").err
+        writer.kill()
+    assert said == ""
+    assert (vm.root / "asked").read_text().splitlines()[-1] == \
+        f"set-property --runtime {unit} CPUWeight=400 CPUQuota=30% AllowedCPUs="
+    cgroup.unlink()
+    assert "is in no unit of hornero-guests.slice" in vm.ok("set", "web", "--cpu-weight", "300").err
 
 
 def test_a_vm_of_run_rm_is_its_commands_until_that_ends(vm):
