@@ -10,5 +10,5 @@ CD_INITRAMFS ?= $(BUILD)/control-domain/initramfs-full
 iso: $(BUILD)/hornero.iso ## the boot image: a hybrid ISO for CD, USB stick or disk, BIOS and UEFI
 all: iso
 
-$(BUILD)/hornero.iso: $(HYPERVISOR) $(CD_KERNEL) $(CD_INITRAMFS) boot/mkiso boot/control-domain.cmdline
+$(BUILD)/hornero.iso: $(HYPERVISOR) $(CD_KERNEL) $(CD_INITRAMFS) boot/mkiso boot/settings.grub boot/control-domain.cmdline
 	boot/mkiso --output $@ --hypervisor $(HYPERVISOR) --kernel $(CD_KERNEL) --initramfs $(CD_INITRAMFS)

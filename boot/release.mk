@@ -11,9 +11,12 @@ RELEASE_FILES = $(RELEASE)/hornero-$(VERSION).iso $(RELEASE)/hornero-$(VERSION).
 
 disk: $(BUILD)/hornero.img ## the disk image for a stick: BIOS and UEFI, settings, data that survive
 
-$(BUILD)/hornero.img: $(HYPERVISOR) $(CD_KERNEL) $(CD_INITRAMFS) boot/mkdisk boot/biosboot boot/disk.grub \
-		boot/settings.conf boot/authorized_keys boot/control-domain.cmdline
-	boot/mkdisk --output $@ --hypervisor $(HYPERVISOR) --kernel $(CD_KERNEL) --initramfs $(CD_INITRAMFS)
+STICK_INITRAMFS := $(BUILD)/control-domain/initramfs-drivers
+STICK_ROOT := $(BUILD)/control-domain/debian.squashfs
+
+$(BUILD)/hornero.img: $(HYPERVISOR) $(CD_KERNEL) $(STICK_INITRAMFS) $(STICK_ROOT) boot/mkdisk boot/biosboot boot/disk.grub \
+		boot/settings.grub boot/settings.conf boot/authorized_keys boot/control-domain.cmdline
+	boot/mkdisk --output $@ --hypervisor $(HYPERVISOR) --kernel $(CD_KERNEL) --initramfs $(STICK_INITRAMFS) --root $(STICK_ROOT)
 
 release: $(BUILD)/hornero.iso $(BUILD)/hornero.img ## images with SHA256SUMS; KEY=ID signs them by gpg
 	rm -rf $(RELEASE)

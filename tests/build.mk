@@ -79,7 +79,7 @@ test: deps ## build everything and pass all tests but the long ones
 	BUILD=$(BUILD) tests/suite
 
 test-full: deps ## the long tests as well
-	$(BUILD_ALL) $(BUILD_FOR_TESTS)
+	$(BUILD_ALL) $(BUILD_FOR_TESTS) debian
 	BUILD=$(BUILD) tests/suite --full
 
 coverage: test-host ## what the host tests execute, line by line, to $(BUILD)/coverage.txt

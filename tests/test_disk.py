@@ -2,6 +2,7 @@
 """The disk image for sticks (boot/mkdisk): both firmwares boot it, what is on its data partition
 survives, and a hypervisor that does not come up leads to the rescue system."""
 
+import hashlib
 import json
 import pathlib
 import re
@@ -29,6 +30,23 @@ def make_disk(folder, *options, initramfs=DEFAULTS["initramfs"], hypervisor=DEFA
                     "--keys", medium.ssh_key().with_suffix(".pub"), *options],
                    check=True, timeout=120)
     return image
+
+
+def internal_disk(folder):
+    """One that wants to be taken for the stick's: by its labels and as swap."""
+    disk = folder / "internal.img"
+    disk.write_bytes(bytes(64 << 20))
+    subprocess.run(["/usr/sbin/sfdisk", "-q", disk], check=True, text=True, timeout=60, input=(
+        "label: gpt\nstart=2048, size=65536, name=hornero-data\n"
+        "start=67584, size=16384, name=hornero-root\nstart=83968, size=32768, type=swap\n"))
+    for start, size, *command in [(1, 32, "mke2fs", "-q", "-t", "ext4", "-L", "hornero-data"), (41, 16, "mkswap", "-q")]:
+        part = folder / f"part-{start}"
+        part.write_bytes(bytes(size << 20))
+        subprocess.run([f"/usr/sbin/{command[0]}", *command[1:], part], check=True, capture_output=True, timeout=60)
+        with open(disk, "r+b") as file:
+            file.seek(start << 20)
+            file.write(part.read_bytes())
+    return disk
 
 
 def tries(image):
@@ -62,8 +80,8 @@ def said(machine):
     return len(machine.serial().replace("\r", ""))
 
 
-def told(machine, command):
-    run = machine.ssh(command)
+def told(machine, command, timeout=120):
+    run = machine.ssh(command, timeout=timeout)
     assert run.returncode == 0, f"`{command}` said: {run.stdout}{run.stderr}"
     return run.stdout
 
@@ -118,13 +136,16 @@ SETTINGS = "host_name = nest-7\ncontrol_mem = 384M\n"
 
 
 def test_what_is_on_the_stick_survives(machine, tmp_path):
-    """Enlarged before its first boot, as on a larger stick; written with an editor's DOS line ends."""
+    """Enlarged before its first boot, as on a larger stick; written with an editor's DOS line ends. A disk of the
+    machine that has its labels is left alone."""
     (tmp_path / "settings.conf").write_bytes(SETTINGS.replace("\n", "\r\n").encode())
     image = make_disk(tmp_path, "--settings", tmp_path / "settings.conf",
                       initramfs=BUILD / "control-domain/initramfs-vm")
     with open(image, "r+b") as file:
         file.truncate(1 << 30)
-    started = machine(disk=[str(image)], keep_disk=True, emulator="bochs", limit=1800)
+    internal = internal_disk(tmp_path)
+    before = hashlib.sha256(internal.read_bytes()).hexdigest()
+    started = machine(disk=[str(image), str(internal)], keep_disk=True, emulator="bochs", limit=1800)
     key = started.wait(READY, 400).group(1)
     assert told(started, "hostname") == "nest-7\n"
     info = json.loads(told(started, "hornero info --json"))
@@ -143,7 +164,22 @@ def test_what_is_on_the_stick_survives(machine, tmp_path):
     started.ssh("poweroff")
     started.wait_exit(120)
     assert tries(image) == 0
+    assert hashlib.sha256(internal.read_bytes()).hexdigest() == before
     subprocess.run(["sfdisk", "--verify", "-q", image], check=True, timeout=60)
+
+
+def test_settings_on_a_cd_give_the_control_domain_its_memory(machine, tmp_path):
+    (tmp_path / "settings.conf").write_text(SETTINGS)
+    (tmp_path / "authorized_keys").write_bytes(medium.ssh_key().with_suffix(".pub").read_bytes())
+    linux = (TOP / "boot/control-domain.cmdline").read_text().split() + ["cryptomgr.notests"]
+    subprocess.run([TOP / "boot/mkiso", "--output", tmp_path / "cd.iso", "--hypervisor", DEFAULTS["hypervisor"],
+                    "--kernel", DEFAULTS["kernel"], "--initramfs", DEFAULTS["initramfs"], "--timeout", "0",
+                    "--linux-cmdline", " ".join(linux), "--file", tmp_path / "settings.conf",
+                    "--file", tmp_path / "authorized_keys"], check=True, timeout=120)
+    started = machine(iso=str(tmp_path / "cd.iso"), emulator="bochs")
+    started.wait(READY, 400)
+    assert json.loads(told(started, "hornero info --json"))["command_line"] == "control_mem=384M"
+    assert told(started, "hostname") == "nest-7\n"
 
 
 @pytest.mark.full
