@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "crash.h"
@@ -35,9 +36,16 @@ const struct crash_record *crash_find(crash_read_fn *read, void *arg, uint64_t f
 	return NULL;
 }
 
+/* Memory that mem= keeps Linux off can be mapped from /dev/mem, not read. @address: of a page. */
 static bool read_memory(void *arg, uint64_t address, void *buffer, size_t bytes)
 {
-	return pread(*(int *)arg, buffer, bytes, (off_t)address) == (ssize_t)bytes;
+	void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, *(int *)arg, (off_t)address);
+
+	if (at == MAP_FAILED)
+		return false;
+	memcpy(buffer, at, bytes);
+	munmap(at, bytes);
+	return true;
 }
 
 /* The first line of FIRMWARE_MAP/@range/@name. */
