@@ -13,7 +13,9 @@ from bench.machine import READY
 from bench.medium import BUILD
 from test_disk import ESP, internal_disk, make_disk, said, told, tries
 
-SETTINGS = "host_name = nest-7\ncontrol_mem = 768M\nntp = 10.0.2.2\n"
+HASH = "$6$nest$" + "x" * 86  # of no password
+SETTINGS = f"host_name = nest-7\ncontrol_mem = 768M\nntp = 10.0.2.2\npassword_hash = {HASH}\n"
+SHADOW = "sed -n 's/^root:\\([^:]*\\):.*/\\1/p' /etc/shadow"
 GUEST_UP = "until vm console nest --dump | grep -q '~#'; do sleep 1; done"
 
 
@@ -66,10 +68,13 @@ def test_debian_of_the_stick(machine, tmp_path, firmware):
                    timeout=120)
     told(started, "apt-get install -y -q /root/nest-test.deb && vm autostart nest", timeout=300)
 
+    assert told(started, SHADOW).strip() == HASH
+    told(started, "mount /dev/sda2 /mnt && sed -i /password_hash/d /mnt/settings.conf && umount /mnt")
+
     seen = said(started)
     started.ssh("reboot")
     assert started.wait(READY, 1200, start=seen).group(1) == key
-    assert told(started, "hostname") == "nest-7\n"
+    assert told(started, "hostname; " + SHADOW).split() == ["nest-7", "*"]
     assert "ok installed" in told(started, "dpkg -s nest-test")
     assert told(started, "systemctl is-system-running --wait; systemctl --failed --plain --no-legend", timeout=300) == \
         "running\n"
