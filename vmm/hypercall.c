@@ -44,7 +44,7 @@ int64_t call_info(struct call *c)
 	info->tsc_khz = (uint32_t)platform.tsc_khz;
 	if (virt_x2apic())
 		info->features |= BIT64(HV_FEATURE_X2APIC);
-	info->pool_free_bytes = pool_free_bytes();
+	info->pool_free_bytes = pool_free_bytes(&info->pool_dirty_bytes);
 	info->uptime_tsc = rdtsc();
 	info->vms = vm_count();
 	info->log_head = log_head();
@@ -97,6 +97,14 @@ int64_t call_owing(struct call *c)
 	if (c->args[0] > debt_pay_begin(&tlb_debt))
 		return -HV_ERR_INVAL;
 	return (int64_t)debt_owing(&tlb_debt, c->args[0], c->page, HV_PAGE_BYTES / 8);
+}
+
+int64_t call_pool_scrub(struct call *c)
+{
+	int err = pool_scrub_part();
+
+	(void)c;
+	return err == -HV_ERR_NOENT ? 0 : err ? err : 1;
 }
 
 /*

@@ -6,7 +6,7 @@
  * step by frame_become(), the only function that changes a kind: the exact count of each kind, and
  * per GiB a bitmap of its free frames. Waiting frames form one queue through the entries; since
  * reclaiming begins a new epoch each time, it is sorted by epoch and only its head is ever looked
- * at.
+ * at. A frame left half zeroed comes back to the head: nobody owes for it.
  */
 #include <owner.h>
 
@@ -204,9 +204,10 @@ int owner_reclaim(struct owner_table *t, struct debt *d, uint16_t vm, hpa_t fram
 	return 0;
 }
 
-int owner_scrub_take(struct owner_table *t, struct debt *d, hpa_t *frame, uint64_t *epoch)
+int owner_scrub_take(struct owner_table *t, struct debt *d, hpa_t *dirt, uint64_t *epoch)
 {
 	uint32_t i = t->waiting_head;
+	uint8_t zeroed;
 
 	if (i == NO_FRAME)
 		return -HV_ERR_NOENT;
@@ -216,8 +217,29 @@ int owner_scrub_take(struct owner_table *t, struct debt *d, hpa_t *frame, uint64
 	t->waiting_head = t->frame[i].next;
 	if (t->waiting_head == NO_FRAME)
 		t->waiting_tail = NO_FRAME;
+	zeroed = t->frame[i].zeroed;
 	frame_become(t, i, OWNER_SCRUBBING, OWNER_NO_VM);
-	*frame = HPA(i * FRAME_SIZE);
+	t->frame[i].zeroed = zeroed;
+	*dirt = HPA(i * FRAME_SIZE + zeroed * SCRUB_PART);
+	return 0;
+}
+
+/* At the head of the queue, as its debt is paid: epoch 0. */
+int owner_scrub_leave(struct owner_table *t, hpa_t dirt)
+{
+	struct frame *f = frame_at(t, HPA(align_down(dirt.v, FRAME_SIZE)));
+	uint8_t zeroed = (uint8_t)(dirt.v % FRAME_SIZE / SCRUB_PART);
+
+	if (!f || f->kind != OWNER_SCRUBBING)
+		return -HV_ERR_STATE;
+	if (!is_aligned(dirt.v, SCRUB_PART) || zeroed < f->zeroed)
+		return -HV_ERR_INVAL;
+	frame_become(t, dirt.v / FRAME_SIZE, OWNER_WAITING, OWNER_NO_VM);
+	f->zeroed = zeroed;
+	f->next = t->waiting_head;
+	t->waiting_head = (uint32_t)(dirt.v / FRAME_SIZE);
+	if (t->waiting_tail == NO_FRAME)
+		t->waiting_tail = t->waiting_head;
 	return 0;
 }
 

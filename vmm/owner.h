@@ -7,14 +7,16 @@
  *      ^                     | map, unmap: EPT of that VM           |  owner_scrub_take(), once no
  *      |                     | share, unshare: the control domain   v  CPU owes a flush for it
  *      +------------------------------------------------------- SCRUBBING
- *                           owner_scrub_done()
+ *                           owner_scrub_done()                    |  owner_scrub_leave(): back to
+ *                                                                 v  WAITING, zero up to there
  *
  * Every frame has exactly one owner. A frame leaves its VM only when nothing maps it any more; it
  * can be handed out again only after every CPU has paid the TLB debt of its removal (debt.h) and
  * its contents were zeroed. The pool enters the machine as WAITING without a debt, so no frame is
- * ever handed out unscrubbed, not even the first time. CONTROL frames may be lent to VMs, which is
- * not counted here; frames only partly usable, and holes, belong to the hypervisor or to nobody and
- * never move.
+ * ever handed out unscrubbed, not even the first time. Zeroing may be done ahead of need and in
+ * parts: FREE is clean, WAITING is dirty but for the parts noted. CONTROL frames may be lent to
+ * VMs, which is not counted here; frames only partly usable, and holes, belong to the hypervisor or
+ * to nobody and never move.
  *
  * Not here: page tables (arch/x86/vmx/ept.h) and scrubbing itself. The caller removes a translation
  * first, then tells this table; and tells this table first, then adds one. Every function checks
@@ -40,10 +42,16 @@ enum owner_kind {
 
 #define OWNER_NO_VM 0xffff
 
+#define SCRUB_PARTS 16 /* of a frame: what is zeroed at a time when nobody waits for it */
+#define SCRUB_PART  (FRAME_SIZE / SCRUB_PARTS)
+
 struct frame {
-	uint8_t kind;	/* enum owner_kind */
-	uint8_t shared; /* VM: the control domain's EPT maps it too */
-	uint16_t vm;	/* VM, ARENA: whose; else OWNER_NO_VM */
+	uint8_t kind; /* enum owner_kind */
+	union {
+		uint8_t shared; /* VM: the control domain's EPT maps it too */
+		uint8_t zeroed; /* WAITING, SCRUBBING: parts that were zero when it was taken */
+	};
+	uint16_t vm; /* VM, ARENA: whose; else OWNER_NO_VM */
 	union {
 		uint32_t mapped; /* VM: its pages that the guest's EPT maps */
 		uint32_t next;	 /* WAITING: the one behind it in the queue */
@@ -118,12 +126,19 @@ int owner_reclaim(struct owner_table *t, struct debt *d, uint16_t vm, hpa_t fram
 		  uint64_t *epoch) __must_use;
 
 /**
- * Take the oldest waiting frame to scrub it: zero *@frame with the lock dropped, then
- * owner_scrub_done(). -HV_ERR_NOENT: none waits. -HV_ERR_AGAIN: CPUs owe still; *@epoch gets what
- * (for debt_owing()).
+ * Take the oldest waiting frame to scrub it: zero it from *@dirt, its beginning or where
+ * owner_scrub_leave() left it, with the lock dropped, then owner_scrub_done(). -HV_ERR_NOENT: none
+ * waits. -HV_ERR_AGAIN: CPUs owe still; *@epoch gets what (for debt_owing()).
  */
-int owner_scrub_take(struct owner_table *t, struct debt *d, hpa_t *frame,
+int owner_scrub_take(struct owner_table *t, struct debt *d, hpa_t *dirt,
 		     uint64_t *epoch) __must_use;
+
+/**
+ * The frame taken, in which @dirt lies, is zero up to there, a multiple of SCRUB_PART: it is the
+ * next to be taken again. -HV_ERR_STATE: was not taken. -HV_ERR_INVAL: @dirt is not a part's
+ * beginning, or before where it was taken.
+ */
+int owner_scrub_leave(struct owner_table *t, hpa_t dirt) __must_use;
 
 /** @frame, taken by owner_scrub_take(), is zero: it becomes free. -HV_ERR_STATE: was not taken. */
 int owner_scrub_done(struct owner_table *t, hpa_t frame) __must_use;

@@ -21,7 +21,9 @@
 #include <x86/percpu.h>
 #include <x86/virt.h>
 
-#define FRAMES_PER_CALL 16 /* zeroed in one call: about a millisecond */
+#define FRAMES_PER_CALL 64 /* handed out in one call, when they are clean */
+#define SCRUBS_PER_CALL 4  /* zeroed in one call, when they are not: under a millisecond */
+#define FUNDS_PER_CALL	16
 #define PAGES_PER_FRAME (FRAME_SIZE / PAGE_SIZE)
 
 static_assert(sizeof(struct vm) <= PAGE_SIZE, "first page of the arena");
@@ -137,12 +139,15 @@ static void hide_and_give_back(uint16_t slot, hpa_t frame, uint64_t *epoch)
 static int take_frames(enum owner_kind kind, uint16_t slot, uint64_t want, hpa_t *frames)
 {
 	int err, given = 0;
+	unsigned int scrub;
 	uint64_t epoch;
 
 	lock(&pool_lock);
 	if (owner_free(&pool) < want) {
+		want = max_u64(owner_free(&pool), min_u64(want, SCRUBS_PER_CALL));
+		scrub = (unsigned int)(want - owner_free(&pool));
 		unlock(&pool_lock);
-		pool_scrub((unsigned int)want);
+		pool_scrub(scrub);
 		lock(&pool_lock);
 	}
 	if (owner_free(&pool))
@@ -231,7 +236,7 @@ int64_t call_vm_fund(struct call *c)
 
 	if (!vm)
 		return -HV_ERR_NOENT;
-	if (!c->args[1] || c->args[1] > FRAMES_PER_CALL)
+	if (!c->args[1] || c->args[1] > FUNDS_PER_CALL)
 		err = -HV_ERR_INVAL;
 	for (uint64_t i = 0; i < c->args[1] && err >= 0; i++) {
 		err = take_frames(OWNER_ARENA, vm->slot, 1, &frame);

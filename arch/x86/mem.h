@@ -44,8 +44,9 @@ bool hv_extent(unsigned int i, hpa_t *base, uint64_t *bytes);
 void *window_open(hpa_t pa);
 void window_close(void);
 
-/** Zero the 2 MiB frame at @pa through this CPU's large window. Context: as window_open(). */
-void window_scrub_frame(hpa_t pa);
+/** Zero [@pa, @pa + @bytes), within one 2 MiB frame, through this CPU's large window. Context: as
+ * window_open(). */
+void window_scrub(hpa_t pa, uint64_t bytes);
 
 /** Map or unmap a 2 MiB pool frame in the arena region (the frame becomes VM metadata). After
  * unmapping, other CPUs may hold a stale translation until they reload CR3: that is part of their

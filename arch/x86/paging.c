@@ -70,13 +70,13 @@ void window_close(void)
 	invlpg((void *)va);
 }
 
-void window_scrub_frame(hpa_t pa)
+void window_scrub(hpa_t pa, uint64_t bytes)
 {
 	uint64_t va = SCRUB_BASE + this_cpu()->index * FRAME_SIZE;
 	uint64_t *pde = entry(va, LEVEL_PDE);
 
-	*pde = pa.v | PTE_RW_DATA | PTE_PS;
-	memset((void *)va, 0, FRAME_SIZE);
+	*pde = align_down(pa.v, FRAME_SIZE) | PTE_RW_DATA | PTE_PS;
+	memset((void *)(va + pa.v % FRAME_SIZE), 0, bytes);
 	*pde = 0;
 	invlpg((void *)va);
 }

@@ -14,6 +14,7 @@
 
 #include "device.h"
 #include "hv.h"
+#include "scrub.h"
 
 static int __init hornero_init(void)
 {
@@ -27,8 +28,13 @@ static int __init hornero_init(void)
 	err = kvm_device_init();
 	if (err)
 		goto out_device;
+	err = scrub_init();
+	if (err)
+		goto out_kvm;
 	return 0;
 
+out_kvm:
+	kvm_device_exit();
 out_device:
 	device_exit();
 out_hv:
@@ -38,6 +44,7 @@ out_hv:
 
 static void __exit hornero_exit(void)
 {
+	scrub_exit();
 	kvm_device_exit();
 	device_exit();
 	hv_exit();

@@ -19,6 +19,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "scrub.h"
 #include "vm.h"
 
 #define FRAME_BYTES (2ul << 20)
@@ -66,6 +67,7 @@ static void free_frames(struct vm *vm, u64 hpa, u64 frames)
 {
 	long result = hv_settle(hv_call3(HV_CALL_POOL_FREE, vm->handle, hpa, frames));
 
+	scrub_wake();
 	if (result < 0)
 		pr_err("VM %x: %llu pool frames at 0x%llx are not given back: %s\n", vm->handle,
 		       frames, hpa, hv_error_text(result));

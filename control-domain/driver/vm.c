@@ -20,6 +20,7 @@
 #include "abi/ioctl.h"
 
 #include "irqchip.h"
+#include "scrub.h"
 #include "vm.h"
 
 #define VM_FUND_ROUNDS	8
@@ -64,6 +65,7 @@ static void vm_free(struct kref *references)
 	for (i = 0; i < vm->vcpu_count; i++)
 		vcpu_free(vm->vcpus[i]);
 	result = hv_settle(hv_call1(HV_CALL_VM_DESTROY, vm->handle));
+	scrub_wake();
 	if (result < 0)
 		pr_err("VM %x is not destroyed: %s\n", vm->handle, hv_error_text(result));
 	kfree(rcu_access_pointer(vm->routing));

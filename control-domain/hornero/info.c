@@ -185,6 +185,7 @@ struct json_object *info_json(const struct hv_info *info)
 	add_number(memory, "control_domain_bytes", info->control_bytes);
 	add_number(memory, "pool_bytes", info->pool_bytes);
 	add_number(memory, "pool_free_bytes", info->pool_free_bytes);
+	add_number(memory, "pool_dirty_bytes", info->pool_dirty_bytes);
 	add_number(memory, "hypervisor_bytes", info->hypervisor_bytes);
 	add_number(memory, "hypervisor_image_bytes", info->image_bytes);
 	add_number(memory, "hypervisor_unused_bytes", info->heap_free_bytes);

@@ -16,6 +16,7 @@
 #include <owner.h>
 
 enum { CPUS = 3, VMS = 3, MAX_FRAMES = 1027, CACHED = 8, CONTROL_SPACE = VMS };
+enum { ALL_DIRTY = (1 << SCRUB_PARTS) - 1 };
 
 enum fault {
 	FAULT_NONE,
@@ -40,6 +41,7 @@ struct fact {
 	enum owner_kind kind;
 	unsigned int vm, mapped[VMS + 1], life;
 	bool shared;
+	unsigned int dirt; /* WAITING, SCRUBBING: bit n: part n is not zero; FREE: must be 0 */
 };
 
 struct machine {
@@ -48,6 +50,8 @@ struct machine {
 	struct debt_cpu paid[CPUS];
 	struct fake_cpu cpu[CPUS];
 	struct fact fact[MAX_FRAMES];
+	unsigned int taken[MAX_FRAMES]; /* from which part on, by whoever scrubs it */
+	unsigned int left;		/* frame left half zeroed, 0: none */
 	unsigned int frames, free, violations;
 	enum fault fault;
 	uint64_t table[(MAX_FRAMES * sizeof(struct frame) + 3 * sizeof(struct frame_group)) / 8];
@@ -79,8 +83,10 @@ static void machine_init(struct machine *m, unsigned int frames, enum fault faul
 		 0);
 	m->fact[0].kind = OWNER_HYPERVISOR;
 	m->fact[1].kind = OWNER_CONTROL;
-	for (unsigned int i = 2; i < frames; i++)
+	for (unsigned int i = 2; i < frames; i++) {
 		m->fact[i].kind = OWNER_WAITING;
+		m->fact[i].dirt = ALL_DIRTY;
+	}
 }
 
 static void machine_check(const struct machine *m)
@@ -102,7 +108,10 @@ static void machine_check(const struct machine *m)
 			CHECK_EQ(f->vm, OWNER_NO_VM);
 		if (is->kind == OWNER_VM)
 			CHECK_EQ(f->mapped, mapped * (FRAME_SIZE / PAGE_SIZE));
-		CHECK_EQ(f->shared, is->shared);
+		if (is->kind == OWNER_WAITING || is->kind == OWNER_SCRUBBING)
+			CHECK_EQ(is->dirt & ((1u << f->zeroed) - 1), 0);
+		else
+			CHECK_EQ(f->shared, is->shared);
 	}
 	for (unsigned int k = 0; k < OWNER_KINDS; k++)
 		CHECK_EQ(m->t.count[k], count[k]);
@@ -217,6 +226,8 @@ static void do_alloc(struct machine *m, enum owner_kind kind, unsigned int vm, u
 		struct fact *f = &m->fact[frames[i].v / FRAME_SIZE];
 
 		CHECK_EQ(f->kind, OWNER_FREE);
+		CHECK_EQ(f->dirt, 0);
+		f->dirt = ALL_DIRTY;
 		f->kind = kind;
 		f->vm = vm;
 		f->life++;
@@ -297,21 +308,45 @@ static void do_call(struct machine *m, enum call call, unsigned int vm, unsigned
 		}
 }
 
+/* What whoever took frame @i has zeroed: all of it, or up to part @to. */
+static void do_zero(struct machine *m, unsigned int i, unsigned int to)
+{
+	struct fact *f = &m->fact[i];
+	unsigned int from = m->taken[i];
+
+	if (to < from) {
+		CHECK_EQ(owner_scrub_leave(&m->t, HPA(i * FRAME_SIZE + to * SCRUB_PART)),
+			 -HV_ERR_INVAL);
+		to = from;
+	}
+	for (unsigned int part = from; part < to; part++)
+		f->dirt &= ~(1u << part);
+	f->kind = to == SCRUB_PARTS ? OWNER_FREE : OWNER_WAITING;
+	if (to == SCRUB_PARTS) {
+		CHECK_EQ(owner_scrub_done(&m->t, HPA(i * FRAME_SIZE)), 0);
+		return;
+	}
+	CHECK_EQ(owner_scrub_leave(&m->t, HPA(i * FRAME_SIZE + to * SCRUB_PART)), 0);
+	m->left = i;
+}
+
 static void do_scrub(struct machine *m, bool finish)
 {
 	bool skip = m->fault == FAULT_SKIP_DEBT;
 	hpa_t at;
 	uint64_t epoch, bitmap[1];
+	unsigned int i;
 	int err;
 
-	for (unsigned int i = 0; finish && i < m->frames; i++) {
+	for (i = 0; finish && i < m->frames; i++) {
 		if (m->fact[i].kind == OWNER_SCRUBBING) {
-			CHECK_EQ(owner_scrub_done(&m->t, HPA(i * FRAME_SIZE)), 0);
-			m->fact[i].kind = OWNER_FREE;
+			do_zero(m, i, rnd(4) ? SCRUB_PARTS : rnd(SCRUB_PARTS));
 			return;
 		}
 		if (rnd(16) == 0)
 			CHECK_EQ(owner_scrub_done(&m->t, HPA(i * FRAME_SIZE)), -HV_ERR_STATE);
+		if (rnd(16) == 0)
+			CHECK_EQ(owner_scrub_leave(&m->t, HPA(i * FRAME_SIZE)), -HV_ERR_STATE);
 	}
 	if (skip)
 		m->forged.epoch = m->d.epoch;
@@ -322,8 +357,12 @@ static void do_scrub(struct machine *m, bool finish)
 		CHECK(debt_owing(&m->d, epoch, bitmap, 1) > 0);
 	if (err)
 		return;
-	CHECK_EQ(m->fact[at.v / FRAME_SIZE].kind, OWNER_WAITING);
-	m->fact[at.v / FRAME_SIZE].kind = OWNER_SCRUBBING;
+	i = (unsigned int)(at.v / FRAME_SIZE);
+	CHECK_EQ(m->fact[i].kind, OWNER_WAITING);
+	CHECK(!m->left || i == m->left); /* what was begun comes first */
+	m->left = 0;
+	m->fact[i].kind = OWNER_SCRUBBING;
+	m->taken[i] = (unsigned int)(at.v % FRAME_SIZE / SCRUB_PART);
 }
 
 static void machine_random(struct machine *m, unsigned int steps, unsigned int most)
@@ -414,8 +453,8 @@ static void explore(void)
 	unsigned int op[DEPTH] = {0}, depth = 0;
 
 	machine_init(&stack[0], 4, FAULT_NONE);
-	for (unsigned int i = 0; i < 3; i++) /* interesting from here: all free, two CPUs awake */
-		do_scrub(&stack[0], true), do_scrub(&stack[0], true);
+	for (unsigned int i = 0; i < 2; i++) /* interesting from here: all free, two CPUs awake */
+		do_scrub(&stack[0], false), do_zero(&stack[0], 2 + i, SCRUB_PARTS);
 	for (unsigned int c = 0; c < 2; c++)
 		cpu_step(&stack[0], c, false), cpu_step(&stack[0], c, false);
 	do_alloc(&stack[0], OWNER_VM, 0, 1);
@@ -462,6 +501,46 @@ static void scrub_all(struct machine *m)
 
 	while (owner_scrub_take(&m->t, &m->d, &at, &epoch) == 0)
 		CHECK_EQ(owner_scrub_done(&m->t, at), 0);
+}
+
+TEST(a_frame_left_half_zeroed_is_never_handed_out)
+{
+	static struct machine m;
+	hpa_t dirt, frames[4], first = HPA(2 * FRAME_SIZE);
+	uint64_t epoch;
+
+	machine_init(&m, 4, FAULT_NONE);
+	for (unsigned int part = 0; part < SCRUB_PARTS; part++) {
+		CHECK_EQ(owner_scrub_take(&m.t, &m.d, &dirt, &epoch), 0);
+		CHECK_EQ(dirt.v, first.v + part * SCRUB_PART);
+		CHECK_EQ(owner_alloc(&m.t, OWNER_VM, 1, 1, frames), -HV_ERR_AGAIN);
+		dirt.v += SCRUB_PART;
+		if (part == SCRUB_PARTS - 1)
+			break;
+		CHECK_EQ(owner_scrub_leave(&m.t, HPA(dirt.v + PAGE_SIZE)), -HV_ERR_INVAL);
+		CHECK_EQ(owner_scrub_leave(&m.t, dirt), 0);
+		CHECK_EQ(owner_scrub_leave(&m.t, dirt), -HV_ERR_STATE);
+		CHECK_EQ(owner_alloc(&m.t, OWNER_VM, 1, 1, frames), -HV_ERR_AGAIN);
+	}
+	/* a second one is taken and left meanwhile: both come back, where they were */
+	CHECK_EQ(owner_scrub_take(&m.t, &m.d, &dirt, &epoch), 0);
+	CHECK_EQ(dirt.v, first.v + FRAME_SIZE);
+	CHECK_EQ(owner_scrub_leave(&m.t, HPA(dirt.v + SCRUB_PART)), 0);
+	CHECK_EQ(owner_scrub_leave(&m.t, HPA(first.v + 3 * SCRUB_PART)), -HV_ERR_INVAL);
+	CHECK_EQ(owner_scrub_leave(&m.t, HPA(first.v + 15 * SCRUB_PART)), 0);
+	CHECK_EQ(owner_scrub_take(&m.t, &m.d, &dirt, &epoch), 0);
+	CHECK_EQ(dirt.v, first.v + 15 * SCRUB_PART);
+	CHECK_EQ(owner_scrub_take(&m.t, &m.d, &dirt, &epoch), 0);
+	CHECK_EQ(dirt.v, first.v + FRAME_SIZE + SCRUB_PART);
+	CHECK_EQ(owner_scrub_take(&m.t, &m.d, &dirt, &epoch), -HV_ERR_NOENT);
+	CHECK_EQ(owner_scrub_done(&m.t, first), 0);
+	CHECK_EQ(owner_alloc(&m.t, OWNER_VM, 1, 1, frames), 0);
+	CHECK_EQ(frames[0].v, first.v);
+	/* dirty again from its beginning, once it was somebody's */
+	CHECK_EQ(owner_reclaim(&m.t, &m.d, 1, first, &epoch), 0);
+	CHECK_EQ(owner_scrub_done(&m.t, HPA(first.v + FRAME_SIZE)), 0);
+	CHECK_EQ(owner_scrub_take(&m.t, &m.d, &dirt, &epoch), 0);
+	CHECK_EQ(dirt.v, first.v);
 }
 
 TEST(grants_leave_gibibytes_whole)

@@ -19,7 +19,7 @@
 #pragma once
 
 #define HV_ABI_MAJOR   0
-#define HV_ABI_MINOR   6
+#define HV_ABI_MINOR   7
 #define HV_ABI_VERSION ((HV_ABI_MAJOR << 16) | HV_ABI_MINOR)
 
 #define HV_CPUID_SIGNATURE 0x40000000u
@@ -65,7 +65,8 @@
 	  "frequency measured by the control domain, kHz -> frequency in use")                     \
 	X(28, VCPU_APIC, vcpu_apic,                                                                \
 	  "vm, index, offset, HV_MSR_*; page: value -> 0; RDX: value, kick")                       \
-	X(29, CPU_DEAD, cpu_dead, "cpu that Linux took offline -> 0: owes nothing until its INIT")
+	X(29, CPU_DEAD, cpu_dead, "cpu that Linux took offline -> 0: owes nothing until its INIT") \
+	X(30, POOL_SCRUB, pool_scrub, "-> 1: zeroed 128 KiB of free memory; 0: all of it is zero")
 
 enum hv_call {
 #define X(number, NAME, name, text) HV_CALL_##NAME = number,
@@ -106,7 +107,8 @@ enum hv_selftest {
  * VCPU_RUN return HV_VCPU_EXIT_EOI.
  *
  * Calls that allocate (VM_CREATE, VM_FUND, POOL_ALLOC) answer AGAIN while memory is there but waits
- * for flushes or scrubbing; each such call scrubs some, so asking again after PAY gets there.
+ * for flushes or scrubbing; each such call scrubs some, so asking again after PAY gets there. They
+ * are quick when POOL_SCRUB was called often enough before; it answers AGAIN while CPUs owe.
  */
 
 /* A VM handle is slot | generation << 16; a stale one is NOENT. */

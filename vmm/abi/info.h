@@ -63,6 +63,7 @@ struct hv_info {
 	char loader[64];
 	char cpu_name[64];
 	char cmdline[512];
+	uint64_t pool_dirty_bytes; /* of what is free, to be zeroed before it is handed out */
 };
 
 struct hv_cpu_stats {
