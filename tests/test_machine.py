@@ -7,11 +7,13 @@ import select
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
 from bench.machine import READY
 from bench.medium import TOP, BenchError
+from bench.patience import Patience
 
 
 def processes_of(machine):
@@ -42,6 +44,39 @@ def test_native_login(native):
     run = native.ssh("cat /proc/cmdline; exit 42")
     assert run.returncode == 42
     assert "hornero.test=1" in run.stdout
+
+
+def test_patience_counts_only_time_in_which_the_process_could_run():
+    """Four share a CPU, so each gets a quarter of it. One that sleeps waits for nobody."""
+    cpu = min(os.sched_getaffinity(0))
+    busy = [subprocess.Popen(["taskset", "-c", str(cpu), "sh", "-c", "while :; do :; done"])
+            for _ in range(4)]
+    asleep = subprocess.Popen(["sleep", "60"])
+    try:
+        patience = Patience(1, busy[0].pid)
+        other = Patience(1, asleep.pid)
+        start = time.monotonic()
+        assert not other.waiting(lambda left: select.select([], [], [], left)[0])
+        alone = time.monotonic() - start
+        assert not patience.waiting(lambda left: select.select([], [], [], left)[0])
+        crowded = time.monotonic() - start
+        assert 1 <= alone < crowded and 2 < crowded <= 11
+    finally:
+        for process in [*busy, asleep]:
+            process.kill()
+            process.wait()
+
+
+def test_patience_ends_by_the_clock(monkeypatch):
+    """However long the process waited for a CPU."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("bench.patience.run_delay", lambda _: now[0])
+    patience = Patience(5, 1)
+    now[0] = 49
+    assert patience.left() == 1
+    now[0] = 50
+    assert patience.left() == 0
 
 
 def test_key_is_made_once(tmp_path):

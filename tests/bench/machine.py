@@ -23,10 +23,10 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 
 from . import emulators, medium
 from .medium import BUILD, TOP, BenchError
+from .patience import Patience
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
@@ -165,11 +165,11 @@ class Machine:
             emulator = subprocess.Popen(config["command"], cwd=self.folder,
                                         stdin=subprocess.DEVNULL, preexec_fn=die_with_supervisor)
             self.put("emulator.pid", f"{emulator.pid}\n")
-            emulator.wait(config["limit"])
+            patience = Patience(config["limit"], emulator.pid)
+            if not patience.waiting(lambda left: ended_within(emulator, left)):
+                reason = f"the time limit of {config['limit']} s was reached"
         except Stop:
             reason = "stopped"
-        except subprocess.TimeoutExpired:
-            reason = f"the time limit of {config['limit']} s was reached"
         except OSError as error:
             reason = f"the emulator did not start: {error}"
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -186,6 +186,13 @@ class Machine:
                     continue
         ended = {"reason": reason or self.exit_reason(config, status), "status": status}
         self.put("exit.json", json.dumps(ended) + "\n")
+
+    def patience(self, seconds):
+        """A time limit for what this machine does: what its emulator cannot run does not count."""
+        try:
+            return Patience(seconds, int((self.folder / "emulator.pid").read_text()))
+        except (FileNotFoundError, ValueError):
+            return Patience(seconds)
 
     def put(self, name, text):
         """Writes a file so that whoever sees it sees all of it."""
@@ -236,14 +243,14 @@ class Machine:
             raise Late
 
         before = signal.signal(signal.SIGALRM, late)
-        signal.alarm(seconds)
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
             return True
         except Late:
             return False
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
 
     # ---- talking with it
@@ -257,7 +264,7 @@ class Machine:
         __tracebackhide__ = True
         wanted = re.compile(pattern, re.MULTILINE)
         dead = re.compile(DEAD, re.MULTILINE)
-        deadline = time.monotonic() + timeout
+        patience = self.patience(timeout)
         with Watch(self.folder) as watch:
             while True:
                 alive = self.running()  # first: what it said last is read after that
@@ -269,8 +276,8 @@ class Machine:
                     raise BenchError(f"gave up before it said /{pattern}/: {self.describe()}")
                 if not alive:
                     raise BenchError(f"ended before it said /{pattern}/: {self.describe()}")
-                left = deadline - time.monotonic()
-                if left <= 0:
+                left = patience.left()
+                if not left:
                     raise BenchError(f"did not say /{pattern}/ in {timeout} s: {self.describe()}")
                 watch.changed(left)
 
@@ -278,7 +285,7 @@ class Machine:
         """Waits until the machine has ended; returns exit.json's content."""
         self.config()
         with open(self.folder / "lock", "rb") as lock:
-            if not self.lock_within(lock, int(timeout)):
+            if not self.patience(timeout).waiting(lambda left: self.lock_within(lock, left)):
                 raise BenchError(f"did not end in {timeout} s: {self.describe()}")
         return self.exit() or {"reason": "its supervisor was killed", "status": None}
 
@@ -299,12 +306,37 @@ class Machine:
         """Runs a command in the control domain; returns subprocess's result (code 255: no SSH)."""
         if not self.running():
             raise BenchError(f"machine {self.name} does not run: {self.describe()}")
-        kwargs = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, **kwargs}
-        try:
-            return subprocess.run(self.ssh_command() + list(command), timeout=timeout, **kwargs)
-        except subprocess.TimeoutExpired as error:
-            raise BenchError(f"`{' '.join(command)}` over SSH took more than {timeout} s: "
-                             f"{error.stderr or ''}\n{self.describe()}") from error
+        kwargs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
+                  "stdin": subprocess.DEVNULL, **kwargs}
+        text = kwargs.pop("input", None)
+        if text is not None:
+            kwargs["stdin"] = subprocess.PIPE
+        line = self.ssh_command() + list(command)
+        with subprocess.Popen(line, **kwargs) as process:
+            patience = self.patience(timeout)
+            while True:
+                left = patience.left()
+                try:
+                    out, err = process.communicate(text, timeout=left)
+                    return subprocess.CompletedProcess(line, process.returncode, out, err)
+                except subprocess.TimeoutExpired as error:
+                    text = None  # was taken over by the first call
+                    if left:
+                        continue
+                    process.kill()
+                    raise BenchError(f"`{' '.join(command)}` over SSH took more than {timeout} s: "
+                                     f"{error.stderr or ''}\n{self.describe()}") from error
+                except BaseException:
+                    process.kill()
+                    raise
+
+
+def ended_within(process, seconds):
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 class Watch:

@@ -16,9 +16,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 
 from bench.medium import BUILD
+from bench.patience import Patience
 
 IMAGES = BUILD / "devmodel"
 SHELLS = 3
@@ -28,8 +28,9 @@ BOOT_TIMEOUT = 90
 class Shell:
     """Text in, text out."""
 
-    def __init__(self, fd, name):
+    def __init__(self, fd, name, pid):
         self.fd = fd
+        self.pid = pid  # who has to run for text to come
         self.name = name
         self.pending = ""
         self.seen = ""
@@ -38,9 +39,8 @@ class Shell:
     def send(self, text):
         os.write(self.fd, text.encode())
 
-    def _read(self, deadline):
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+    def _read(self, patience):
+        if not patience.waiting(lambda left: select.select([self.fd], [], [], left)[0]):
             return False
         try:
             text = os.read(self.fd, 65536).decode(errors="replace")
@@ -52,14 +52,14 @@ class Shell:
 
     def expect(self, regex, timeout=30):
         """Waits until the output matches; returns the match and forgets what came before its end."""
-        deadline = time.monotonic() + timeout
+        patience = Patience(timeout, self.pid)
         pattern = re.compile(regex, re.S)
         while True:
             match = pattern.search(self.pending)
             if match:
                 self.pending = self.pending[match.end():]
                 return match
-            if not self._read(deadline):
+            if not self._read(patience):
                 raise AssertionError(f"{self.name}: no {regex!r} within {timeout} s; last:\n"
                                      + self.seen[-3000:])
 
@@ -91,7 +91,7 @@ class Native:
         self.processes.append(subprocess.Popen(["sh"], stdin=theirs, stdout=theirs, stderr=theirs,
                                                env=env, start_new_session=True))
         theirs.close()
-        return Shell(ours.detach(), f"shell {number}")
+        return Shell(ours.detach(), f"shell {number}", self.processes[-1].pid)
 
     @staticmethod
     def guest_file(name):
@@ -119,7 +119,7 @@ class Emulated:
              "-append", "console=ttyS0 quiet mitigations=off", "-serial", "stdio", *serials],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
-            Shell(self.process.stdout.fileno(), "emulated host").expect(
+            Shell(self.process.stdout.fileno(), "emulated host", self.process.pid).expect(
                 r"host ready /dev/kvm", BOOT_TIMEOUT)
         except AssertionError:
             self.stop()
@@ -128,7 +128,7 @@ class Emulated:
     def shell(self, number):
         link = socket.socket(socket.AF_UNIX)
         link.connect(f"{self.folder}/{number}")
-        shell = Shell(link.detach(), f"shell {number}")
+        shell = Shell(link.detach(), f"shell {number}", self.process.pid)
         return shell
 
     @staticmethod

@@ -4,7 +4,6 @@ has been checking its memory all the while, goes on; the control domain's own me
 is what it was before."""
 
 import re
-import time
 
 import pytest
 
@@ -88,14 +87,14 @@ class Watched(Control):
 
     def neighbour_goes_on(self):
         """A line that it has not said before, and none that says that its memory changed."""
-        deadline = time.monotonic() + SECONDS
+        patience = self.machine.patience(SECONDS)
         while True:
             text = self.ok("cat /run/neighbour")
             assert "FAIL" not in text and "ended" not in text, text[-1000:]
             if text.count("are not the pattern") > self.rounds + 1:
                 self.rounds = text.count("are not the pattern")
                 return
-            assert time.monotonic() < deadline, text[-1000:]
+            assert patience.left(), text[-1000:]
 
 
 @pytest.mark.xdist_group("isolation")

@@ -9,7 +9,6 @@ import re
 import select
 import socket
 import subprocess
-import time
 
 import pytest
 
@@ -61,10 +60,9 @@ class Console:
         self.process.stdin.flush()
 
     def expect(self, regex):
-        deadline = time.monotonic() + self.domain.patience
+        patience = self.domain.machine.patience(self.domain.patience)
         while not (match := re.search(regex, self.pending)):
-            left = deadline - time.monotonic()
-            ready = left > 0 and select.select([self.process.stdout], [], [], left)[0]
+            ready = patience.waiting(lambda left: select.select([self.process.stdout], [], [], left)[0])
             data = os.read(self.process.stdout.fileno(), 65536).decode(errors="replace") \
                 if ready else ""
             assert data, f"no {regex!r}; it said:\n{self.seen[-3000:]}"
