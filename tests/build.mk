@@ -87,9 +87,12 @@ coverage: test-host ## what the host tests execute, line by line, to $(BUILD)/co
 		$(BUILD)/host
 	tail -n 3 $(BUILD)/coverage.txt
 
-run: deps ## boot in the best emulator present and log into the control domain
+EMULATOR ?= auto
+FIRMWARE ?= bios
+
+run: deps ## boot in the best emulator present, log in; EMULATOR=qemu|bochs FIRMWARE=uefi choose
 	$(BUILD_ALL) all bochs
-	BUILD=$(BUILD) tests/try
+	BUILD=$(BUILD) EMULATOR=$(EMULATOR) FIRMWARE=$(FIRMWARE) tests/try
 
 include tests/kvm/build.mk
 -include tests/bench/build.mk

@@ -53,7 +53,7 @@ class TestTwoCpus:
 
     @pytest.fixture(scope="class")
     def control(self, class_machine):
-        return boot(class_machine, cpus=2, extra="hornero.test=1")
+        return boot(class_machine, cpus=2, extra="hornero.test=1", cmdline="loglevel=debug")
 
     def test_command_line_arrives(self, control):
         assert "hornero.test=1" in told(control, "cat /proc/cmdline").split()
@@ -81,6 +81,9 @@ class TestTwoCpus:
         visible = int(re.search(r"MemTotal:\s+(\d+)", told(control, "cat /proc/meminfo")).group(1))
         assert visible * 1024 <= memory["control_domain_bytes"]
         assert info["protected"] and info["trusted"]
+
+    def test_memory_map(self, control):
+        memory_map.check(lambda command: told(control, command))
 
     def test_own_memory_is_small(self, control):
         info = json.loads(told(control, "hornero info --json"))

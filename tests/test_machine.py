@@ -3,6 +3,7 @@
 QEMU's translator, which is quick and on every host."""
 
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import time
 
 import pytest
 
+from bench import emulators
 from bench.machine import READY
 from bench.medium import TOP, BenchError
 from bench.patience import Patience
@@ -31,6 +33,40 @@ def processes_of(machine):
 def launcher(*words):
     return subprocess.run([TOP / "tests/machine", *words], capture_output=True, text=True,
                           timeout=120)
+
+
+INTEL = "vendor_id : GenuineIntel\nflags : fpu vme"
+
+
+@pytest.mark.parametrize("cpu,nested,kvm,said", [
+    ("vendor_id : AuthenticAMD\nflags : fpu svm\n", "", True, "VT-x is missing: .* not Intel's"),
+    (f"{INTEL}\n", "", True, "VT-x is missing: .*firmware setup"),
+    (f"{INTEL} vmx\n", "", False, "KVM is missing: .*modprobe kvm_intel nested=1"),
+    (f"{INTEL} vmx\n", "N", True, "not nested: .*modprobe -r kvm_intel && modprobe kvm_intel nested=1"),
+    (f"{INTEL} vmx\n", "Y", False, "/dev/kvm may not be opened: .*group"),
+    (f"{INTEL} vmx\n", "Y", True, "^$"),
+    (f"{INTEL} vmx\n", "1", True, "^$"),
+])
+def test_what_nested_kvm_lacks_is_named(tmp_path, cpu, nested, kvm, said):
+    files = {"proc/cpuinfo": cpu, "sys/module/kvm_intel/parameters/nested": nested, "dev/kvm": kvm}
+    for name, content in files.items():
+        if content:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(str(content))
+    assert re.search(said, emulators.kvm_lacks(tmp_path))
+
+
+def test_run_says_what_qemu_lacks():
+    """`make run EMULATOR=qemu`: it starts where it can, or says why not, before anything else happens."""
+    lacks = emulators.kvm_lacks()
+    if not lacks:
+        assert emulators.choose("qemu") == emulators.choose("auto") == "qemu-kvm"
+        return
+    run = subprocess.run([TOP / "tests/try"], env={**os.environ, "EMULATOR": "qemu"}, capture_output=True, text=True,
+                         timeout=120, stdin=subprocess.DEVNULL)
+    assert run.returncode == 1 and f"QEMU cannot run the hypervisor here. {lacks}" in run.stderr
+    assert "EMULATOR=bochs" in run.stderr
+    assert emulators.choose("auto") == "bochs"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from bench import medium
 from bench.machine import READY
 from bench.medium import BUILD
-from test_disk import ESP, internal_disk, make_disk, said, told, tries
+from test_disk import ESP, internal_disk, make_disk, power_off, said, told, tries
 
 HASH = "$6$nest$" + "x" * 86  # of no password
 SETTINGS = f"host_name = nest-7\ncontrol_mem = 768M\nntp = 10.0.2.2\npassword_hash = {HASH}\n"
@@ -80,7 +80,6 @@ def test_debian_of_the_stick(machine, tmp_path, firmware):
         "running\n"
     row, = json.loads(told(started, "vm list --json"))
     assert (row["name"], row["state"]) == ("nest", "running")
-    started.ssh("poweroff")
-    started.wait_exit(400)
+    power_off(started, 400)
     assert hashlib.sha256(internal.read_bytes()).hexdigest() == before
     assert tries(image) == 0

@@ -19,19 +19,42 @@ SECURE_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 MAC = "52:54:00:12:34:56"
 
 
-def kvm_nests():
-    """Whether QEMU/KVM here gives its guests VT-x."""
-    try:
-        nested = pathlib.Path("/sys/module/kvm_intel/parameters/nested").read_text().strip()
-        flags = pathlib.Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return nested in ("Y", "1") and "vmx" in flags and os.access("/dev/kvm", os.R_OK | os.W_OK)
+def kvm_lacks(root=pathlib.Path("/")):
+    """Why QEMU/KVM here gives its guests no VT-x, and how to switch on what is missing; "" if it does."""
+    def text(name):
+        try:
+            return (root / name).read_text()
+        except OSError:
+            return ""
+
+    cpu = text("proc/cpuinfo")
+    if "vmx" not in cpu.split():
+        if "GenuineIntel" not in cpu:
+            return "VT-x is missing: this machine's processor is not Intel's, and QEMU's guests get no other one"
+        return ("VT-x is missing: this Linux's Intel processor does not show it. Switch on \"Intel Virtualization "
+                "Technology\" in the firmware setup; if this Linux is a guest itself, the hypervisor around it has "
+                "to give it VT-x")
+    nested = text("sys/module/kvm_intel/parameters/nested").strip()
+    if not nested:
+        return "KVM is missing: its module is not loaded. As root: modprobe kvm_intel nested=1"
+    if nested not in ("Y", "1"):
+        return ("VT-x is there, but not nested: guests do not get it. As root, while no guest runs: "
+                "modprobe -r kvm_intel && modprobe kvm_intel nested=1; to keep it: "
+                "echo options kvm_intel nested=1 >/etc/modprobe.d/kvm-nested.conf")
+    if not os.access(root / "dev/kvm", os.R_OK | os.W_OK):
+        return "/dev/kvm may not be opened: become a member of its group (sudo adduser $USER kvm), log in again"
+    return ""
 
 
 def choose(name):
     if name == "auto":
-        return "qemu-kvm" if kvm_nests() else "bochs"
+        return "bochs" if kvm_lacks() else "qemu-kvm"
+    if name in ("qemu", "qemu-kvm"):
+        lacks = kvm_lacks()
+        if lacks:
+            raise BenchError(f"QEMU cannot run the hypervisor here. {lacks}. Without it, Bochs can: EMULATOR=bochs "
+                             "(--emulator bochs)")
+        return "qemu-kvm"
     return name
 
 
@@ -125,8 +148,6 @@ def secure_boot(folder, config):
 
 def qemu(folder, config):
     kvm = config["emulator"] == "qemu-kvm"
-    if kvm and not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        raise BenchError("/dev/kvm is not usable here: is KVM loaded, are you in the group kvm?")
     model = config["cpu_model"] or ("host" if kvm else "max")
     for feature in config["cpu_exclude"].split():
         model += f",-{feature}"
@@ -153,7 +174,11 @@ def qemu(folder, config):
             line += ["-drive", f"file={config['iso']},format=raw,if=ide,snapshot=on"]
         else:
             line += ["-cdrom", config["iso"], "-boot", "d"]
-    for disk in config["disk"]:
+    for number, disk in enumerate(config["disk"]):
+        if config["write_protected"]:  # IDE has no such disks, sticks have a switch
+            line += ["-drive", f"file={disk},format=raw,if=none,id=stick{number},readonly=on",
+                     "-device", "usb-ehci", "-device", f"usb-storage,drive=stick{number}"]
+            continue
         snapshot = "off" if config["keep_disk"] else "on"
         line += ["-drive", f"file={disk},format=raw,if=ide,snapshot={snapshot}"]
     return line

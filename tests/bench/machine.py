@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import select
 import shutil
 import signal
@@ -38,6 +39,7 @@ DEAD = r"^\| The machine is halted\..*\n\+-+\+\n|Kernel panic - not syncing"
 DEFAULTS = {
     "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
     "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False,
+    "write_protected": False,
     "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "file": [],
     "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
     "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
@@ -85,7 +87,7 @@ class Machine:
                              "those that there are") from None
 
     def exit(self):
-        """{"reason", "status"} of a machine that has ended, else None."""
+        """{"reason", "status", "cpu_seconds"} of a machine that has ended, else None."""
         try:
             return json.loads((self.folder / "exit.json").read_text())
         except FileNotFoundError:
@@ -184,7 +186,9 @@ class Machine:
                     break
                 except subprocess.TimeoutExpired:
                     continue
-        ended = {"reason": reason or self.exit_reason(config, status), "status": status}
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ended = {"reason": reason or self.exit_reason(config, status), "status": status,
+                 "cpu_seconds": round(used.ru_utime + used.ru_stime)}
         self.put("exit.json", json.dumps(ended) + "\n")
 
     def patience(self, seconds):
