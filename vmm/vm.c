@@ -262,8 +262,11 @@ static uint64_t reclaim_all(uint16_t slot)
 
 		if (f->kind == OWNER_ARENA)
 			arena_unmap(pa);
-		else if (f->mapped)
-			BUG_ON(owner_unmap_pages(&pool, slot, pa, f->mapped * PAGE_SIZE) < 0);
+		while (f->kind == OWNER_VM && f->mapped) { /* more than once, perhaps */
+			uint64_t pages = min_u64(f->mapped, PAGES_PER_FRAME);
+
+			BUG_ON(owner_unmap_pages(&pool, slot, pa, pages * PAGE_SIZE) < 0);
+		}
 		hide_and_give_back(slot, pa, &epoch);
 	}
 	unlock(&pool_lock);
@@ -333,8 +336,8 @@ int64_t call_pool_alloc(struct call *c)
 {
 	struct vm *vm = vm_hold(c->args[0]);
 	hpa_t frames[FRAMES_PER_CALL];
-	uint64_t *out = c->page;
-	int given = -HV_ERR_INVAL;
+	uint64_t *out = c->page, epoch;
+	int given = -HV_ERR_INVAL, shown = 0;
 
 	if (!vm)
 		return -HV_ERR_NOENT;
@@ -345,14 +348,20 @@ int64_t call_pool_alloc(struct call *c)
 	lock(&pool_lock);
 	for (int i = 0; i < given; i++) {
 		BUG_ON(owner_share(&pool, vm->slot, frames[i], true) < 0);
-		virt_control_show(frames[i]);
-		out[i] = frames[i].v;
+		if (!virt_control_show(frames[i])) {
+			BUG_ON(owner_share(&pool, vm->slot, frames[i], false) < 0);
+			give_back(vm->slot, frames[i], &epoch);
+			continue;
+		}
+		out[shown++] = frames[i].v;
 		vm->frames++;
 	}
 	unlock(&pool_lock);
 	unlock(&vm->lock);
 	vm_release(vm);
-	return given;
+	if (given < 0)
+		return given;
+	return shown ? shown : -HV_ERR_AGAIN;
 }
 
 int64_t call_pool_free(struct call *c)

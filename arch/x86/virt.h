@@ -26,9 +26,9 @@ bool virt_x2apic(void);
 
 /* --- the control domain's view of pool frames; callers hold the pool's lock --- */
 
-/** Show the frame, which is nowhere sunk, to the control domain; or hide it, which leaves a TLB
- * debt. */
-void virt_control_show(hpa_t frame);
+/** Show the frame to the control domain, or hide it, which leaves a TLB debt. False, and not shown:
+ * it was touched as a hole, as virt_control_unsink() says. */
+bool virt_control_show(hpa_t frame) __must_use;
 void virt_control_hide(hpa_t frame);
 
 /** True if the frame was touched as a hole and led to the sink: not any more, but that leaves a

@@ -94,13 +94,17 @@ static void collect_unlinked(void)
 		control_ept_page_free(p);
 }
 
-void virt_control_show(hpa_t frame)
+bool virt_control_show(hpa_t frame)
 {
+	bool sunk;
+
 	lock(&map_lock);
+	sunk = unsink(frame.v);
 	/* The pool's tables exist since boot, so this cannot run out of them. */
-	if (ept_set(&control_map.ept, GPA(frame.v), EPT_2M, frame, WB_RWX, &unlinked) < 0)
+	if (!sunk && ept_set(&control_map.ept, GPA(frame.v), EPT_2M, frame, WB_RWX, &unlinked) < 0)
 		panic("pool frame %#lx has no table", frame.v);
 	unlock(&map_lock);
+	return !sunk;
 }
 
 void virt_control_hide(hpa_t frame)
@@ -125,12 +129,32 @@ bool virt_control_unsink(hpa_t frame)
 	return was;
 }
 
+/* The table of sinks is shared by all holes: a page is never shown through it. */
+static bool unsink_page(uint64_t pa)
+{
+	unsigned int level;
+	uint64_t *e;
+
+	if (unsink(pa))
+		return true;
+	e = ept_entry(&control_map.ept, pa, EPT_4K, &level);
+	if (level != EPT_4K || (*e & EPT_ADDRESS) != control_map.sink_page.v)
+		return false;
+	__atomic_store_n(e, 0, __ATOMIC_RELEASE);
+	return true;
+}
+
 int control_ept_show_pages(hpa_t page, unsigned int count)
 {
 	int err = 0;
 
 	lock(&map_lock);
 	collect_unlinked();
+	for (unsigned int i = 0; i < count; i++)
+		if (unsink_page(page.v + i * PAGE_SIZE))
+			err = -HV_ERR_AGAIN;
+	if (err)
+		debt_new(&tlb_debt);
 	for (unsigned int i = 0; i < count && !err; i++) {
 		hpa_t pa = HPA(page.v + i * PAGE_SIZE);
 

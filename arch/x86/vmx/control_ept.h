@@ -41,7 +41,8 @@ void control_ept_init(const struct ept_hole *holes, unsigned int count, uint64_t
 uint64_t control_ept_pointer(void);
 
 /** Let the control domain read and write pages of ours: at boot, or in a frame that is otherwise
- * hidden (vCPU pages, under the pool's lock). -HV_ERR_NOMEM. */
+ * hidden (vCPU pages). -HV_ERR_NOMEM. -HV_ERR_AGAIN: somebody touched them before, and
+ * CPUs may still translate them to the sink: once all have paid, it works. */
 int control_ept_show_pages(hpa_t page, unsigned int pages) __must_use;
 
 /** Let writes to a device's page exit. Context: boot. */

@@ -68,7 +68,7 @@ static int set_sregs(struct vcpu *vcpu)
 	struct hv_sregs s = vcpu->page->sregs;
 	uint32_t controls = vmread(VMCS_ENTRY_CONTROLS) & ~ENTRY_IA32E_GUEST;
 
-	if (vlapic_set_base(&vcpu->lapic, s.apic_base, true) < 0 || (s.cr8 & ~UINT64_C(0xf)))
+	if ((s.cr8 & ~UINT64_C(0xf)) || vlapic_set_base(&vcpu->lapic, s.apic_base, true) < 0)
 		return -HV_ERR_INVAL;
 	guest_apic_mode(vcpu);
 	vlapic_set_tpr(&vcpu->lapic, (uint8_t)(s.cr8 << 4));
@@ -103,12 +103,13 @@ static void get_events(struct vcpu *vcpu)
 	e->pending_dbg = vmread(VMCS_GUEST_PENDING_DEBUG);
 }
 
-static int set_events(struct vcpu *vcpu)
+static bool events_valid(const struct hv_events *e)
 {
-	struct hv_events e = vcpu->page->events;
+	return e->activity <= HV_ACTIVITY_SIPI_RECEIVED && e->sipi_vector <= 0xff;
+}
 
-	if (e.activity > HV_ACTIVITY_SIPI_RECEIVED || e.sipi_vector > 0xff)
-		return -HV_ERR_INVAL;
+static void set_events(struct vcpu *vcpu, struct hv_events e)
+{
 	vmwrite(VMCS_ENTRY_INTERRUPTION, e.inject & INTR_VALID ? e.inject : 0);
 	vmwrite(VMCS_ENTRY_ERROR_CODE, e.inject_error);
 	vmwrite(VMCS_ENTRY_INSN_LENGTH, e.inject_length);
@@ -124,7 +125,6 @@ static int set_events(struct vcpu *vcpu)
 		vcpu->activity = HV_ACTIVITY_WAIT_SIPI;
 		__atomic_fetch_or(&vcpu->pending, PENDING_SIPI, __ATOMIC_RELEASE);
 	}
-	return 0;
 }
 
 /* What XSETBV would refuse (SDM 1 "Managing State Using the XSAVE Feature Set"). */
@@ -168,34 +168,35 @@ void virt_vcpu_get(struct vcpu *vcpu, uint32_t groups)
 int virt_vcpu_set(struct vcpu *vcpu, uint32_t groups)
 {
 	struct hv_vcpu_page *p = vcpu->page;
+	struct hv_events events = p->events;
 	uint64_t xcr0 = p->xcr0;
-	int err = 0;
 
-	if (groups & HV_GROUP_FPU) {
-		if (!xcr0_valid(xcr0))
-			return -HV_ERR_INVAL;
+	if (((groups & HV_GROUP_FPU) && !xcr0_valid(xcr0)) ||
+	    ((groups & HV_GROUP_EVENTS) && !events_valid(&events)))
+		return -HV_ERR_INVAL;
+	/* The last thing that can be refused; then it has changed nothing either. */
+	if ((groups & HV_GROUP_SREGS) && set_sregs(vcpu) < 0)
+		return -HV_ERR_INVAL;
+	if (groups & HV_GROUP_FPU)
 		vcpu->xcr0 = xcr0;
-	}
 	if (groups & HV_GROUP_REGS) {
 		vmwrite(VMCS_GUEST_RSP, p->gprs.rsp);
 		vmwrite(VMCS_GUEST_RIP, p->rip);
 		vmwrite(VMCS_GUEST_RFLAGS, (p->rflags & RFLAGS_DEFINED) | RFLAGS_ONE);
 	}
-	if (groups & HV_GROUP_SREGS)
-		err = set_sregs(vcpu);
-	if (!err && (groups & HV_GROUP_DEBUG)) {
+	if (groups & HV_GROUP_DEBUG) {
 		/* Values that MOV to DR6 and DR7 would fault on are cut. */
 		memcpy(vcpu->dr, p->debug.dr, sizeof(p->debug.dr));
 		vcpu->dr[4] = (uint32_t)p->debug.dr6;
 		vmwrite(VMCS_GUEST_DR7, (uint32_t)p->debug.dr7);
 	}
-	if (!err && (groups & HV_GROUP_EVENTS))
-		err = set_events(vcpu);
-	if (!err && (groups & HV_GROUP_LAPIC)) {
+	if (groups & HV_GROUP_EVENTS)
+		set_events(vcpu, events);
+	if (groups & HV_GROUP_LAPIC) {
 		uint8_t image[sizeof(p->lapic)];
 
 		memcpy(image, p->lapic, sizeof(image));
 		vlapic_set_state(&vcpu->lapic, image, vcpu_tsc(vcpu));
 	}
-	return err;
+	return 0;
 }

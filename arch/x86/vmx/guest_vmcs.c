@@ -165,6 +165,11 @@ int64_t virt_vcpu_create(struct vm *vm, uint32_t index, uint32_t apic_id)
 
 	if (!block)
 		return -HV_ERR_NOMEM;
+	err = control_ept_show_pages(arena_hpa(block + 4 * PAGE_SIZE), 2);
+	if (err) {
+		vm->bump -= VCPU_PAGES * PAGE_SIZE; /* untouched yet */
+		return err;
+	}
 	vcpu->vm = vm;
 	vcpu->index = index;
 	vcpu->apic_id = apic_id;
@@ -173,9 +178,6 @@ int64_t virt_vcpu_create(struct vm *vm, uint32_t index, uint32_t apic_id)
 	vcpu->vpid = (uint16_t)(FIRST_VPID + (uint32_t)vm->slot * HV_MAX_VCPUS + index);
 	vcpu->last_cpu = UINT32_MAX;
 	vcpu->tsc_offset = vm->virt->tsc_offset;
-	err = control_ept_show_pages(arena_hpa(vcpu->page), 2);
-	if (err)
-		return err;
 	vlapic_init(&vcpu->lapic, block + 2 * PAGE_SIZE, apic_id, index == 0,
 		    (uint32_t)BIT64(hv_lapic_timer_shift(platform.tsc_khz)), 1);
 
