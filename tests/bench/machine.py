@@ -40,7 +40,7 @@ DEFAULTS = {
     "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
     "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False,
     "write_protected": False,
-    "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "file": [],
+    "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "grub_last": "", "file": [],
     "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
     "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
     "enrol": "", "no_vga": False, "no_acpi": False, "limit": 900, "patience": 5, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],

@@ -84,7 +84,7 @@ def make_iso(folder, config):
         grub = f"acpi {' '.join('/' + file.name for file in tables)};{grub}"
     command = [TOP / "boot/mkiso", "--output", iso, "--kernel", config["kernel"],
                "--initramfs", initramfs, "--timeout", "0", "--entry", config["entry"],
-               "--linux-cmdline", " ".join(linux), "--grub", grub]
+               "--linux-cmdline", " ".join(linux), "--grub", grub, "--grub-last", config["grub_last"]]
     command += [word for file in tables for word in ("--file", file)]
     if config["entry"] == "hornero":
         command += ["--hypervisor", config["hypervisor"],

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
- * What an exit costs, as the guest sees it: booted by PVH under our device model, on Hornero and on
- * Linux's KVM, on an emulator whose time-stamp counter counts instructions.
+ * What an operation costs: booted by PVH under our device model, or by client.c, on Hornero and on
+ * Linux's KVM. The emulator counts (mark.h); this only says where a row begins and ends.
  *
- * Each row: 1000 rounds after 20 of warm-up, minus the empty loop. Lines "row NAME TICKS-PER-ROUND"
- * on the serial port, then "done", then power off. 32-bit, flat, no paging, interrupts off but
- * where a row is about one. Before all that, "creation": the guest's clock starts when it is
- * created.
+ * Each row: "row NAME ROUNDS", then BATCHES batches of rounds with a mark after each. A batch that
+ * the host's timer tick falls into costs more than the others: who reads the marks takes the
+ * median. 32-bit, flat, no paging, interrupts off but where a row is about one. The first letter of
+ * the command line says what to do, see bench_main().
  */
+#include "mark.h"
+
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-#define WARM_UP		   20
-#define ROUNDS		   1000
+#define BATCHES		   10
+#define ROUNDS		   100 /* of a batch */
 #define SERIAL		   0x3f8
 #define SLEEP_PORT	   0x600
 #define SLEEP_S5	   0x34
@@ -32,8 +34,13 @@ typedef unsigned long long u64;
 #define LVT_DEADLINE	   0x40000
 #define ICR_SELF	   0x40000
 #define VECTOR		   0x40
-#define HLT_ROUNDS	   50
+#define HLT_ROUNDS	   40
 #define HLT_TICKS	   3000000 /* 30 ms of the emulated machine: nobody polls that long */
+#define HLT_SHORT_TICKS	   8000	   /* 80 us: KVM polls, if it may */
+#define SPIN_ROUNDS	   10000000
+#define BELL_PORT	   0x700       /* ioeventfds of client.c */
+#define BELL		   0xd0000000u /* of any length */
+#define BELL_4		   0xd0001000u /* of 4 bytes */
 #define CODE_SELECTOR	   8
 #define GATE_32		   0x8e00
 #define MSR_X2APIC_TPR	   0x808
@@ -73,7 +80,7 @@ static void print_number(u32 n)
 		digits[--i] = (char)('0' + n % 10);
 		n /= 10;
 	} while (n);
-	print(digits + i);
+	mark_text(digits + i);
 }
 
 static void op_nothing(u32 i)
@@ -115,7 +122,7 @@ struct gate {
 	u16 offset, selector, flags, offset_high;
 };
 static struct gate idt[VECTOR + 1];
-static volatile u32 interrupts;
+static volatile u32 interrupts, marks;
 static u64 arrived;
 
 struct frame;
@@ -123,6 +130,8 @@ static void __attribute__((interrupt)) handler(struct frame *f)
 {
 	(void)f;
 	arrived = tsc();
+	if (marks)
+		mark(MARK_BATCH);
 	interrupts++;
 	wrmsr(MSR_X2APIC_EOI, 0, 0);
 }
@@ -157,19 +166,24 @@ static void op_self_ipi(u32 i)
 		;
 }
 
-/* From the deadline to the handler, the CPU halted meanwhile. */
-static u32 hlt_wake(void)
+/* A mark in each round, in front of the handler's EOI, and how late the handler was. */
+static void hlt_wake(const char *name, u32 ticks)
 {
-	u64 late = 0;
-
+	mark_text("row ");
+	mark_text(name);
+	mark_text(" 1\n");
+	marks = 1;
 	for (u32 i = 0; i < HLT_ROUNDS; i++) {
-		u64 deadline = tsc() + HLT_TICKS;
+		u64 deadline = tsc() + ticks;
 
+		mark(MARK_ANEW);
 		wrmsr(MSR_DEADLINE, (u32)deadline, (u32)(deadline >> 32));
 		__asm__ volatile("sti; hlt; cli" ::: "memory");
-		late += arrived - deadline;
+		mark_text("late ");
+		print_number((u32)(arrived - deadline));
+		mark_text("\n");
 	}
-	return (u32)late / HLT_ROUNDS;
+	marks = 0;
 }
 
 static void op_out(u32 i)
@@ -215,26 +229,45 @@ static void op_tpr(u32 i)
 	wrmsr(MSR_X2APIC_TPR, 0x20, 0);
 }
 
-/* Not inlined: every row pays the same call. */
-static u64 __attribute__((noinline)) measure(void (*op)(u32), u32 rounds, u32 first)
+static void op_bell_port(u32 i)
 {
-	u64 start;
-
-	for (u32 i = 0; i < WARM_UP; i++)
-		op(first + i);
-	start = tsc();
-	for (u32 i = 0; i < rounds; i++)
-		op(first + WARM_UP + i);
-	return tsc() - start;
+	outb(BELL_PORT, (u8)i);
 }
 
-static void row(const char *name, u32 ticks)
+static void op_bell(u32 i)
 {
-	print("row ");
-	print(name);
-	print(" ");
-	print_number(ticks);
-	print("\n");
+	*(volatile u32 *)BELL = i;
+}
+
+static void op_bell_4(u32 i)
+{
+	*(volatile u32 *)BELL_4 = i;
+}
+
+/* Not inlined: every row pays the same call. */
+static void __attribute__((noinline)) measure(const char *name, void (*op)(u32))
+{
+	mark_text("row ");
+	mark_text(name);
+	mark_text(" ");
+	print_number(ROUNDS);
+	mark_text("\n");
+	for (u32 batch = 0; batch < BATCHES; batch++) {
+		mark(MARK_ANEW);
+		for (u32 i = 0; i < ROUNDS; i++)
+			op(batch * ROUNDS + i);
+		mark(MARK_BATCH);
+	}
+}
+
+/* What the host's own timer tick takes from a guest that computes. */
+static void spin(void)
+{
+	mark_text("row host_tick 1\n");
+	mark(MARK_ANEW);
+	for (volatile u32 i = 0; i < SPIN_ROUNDS; i++)
+		;
+	mark(MARK_BATCH);
 }
 
 /* The command line is how many MiB to touch, if that is all there is to do. */
@@ -250,53 +283,90 @@ static void touch_all(const char *mib)
 
 static void power_off(void)
 {
+	mark(MARK_END);
 	print("done\n");
 	outb(SLEEP_PORT, SLEEP_S5);
 	for (;;)
 		__asm__ volatile("hlt");
 }
 
-void bench_main(u32 creation, const u32 *start_info)
-{
-	const char *cmdline = (const char *)start_info[START_INFO_CMDLINE];
-	static const struct {
-		const char *name;
-		void (*op)(u32);
-	} rows[] = {{"cpuid", op_cpuid},
-		    {"hypercall", op_vmcall},
-		    {"rdmsr", op_rdmsr},
-		    {"arm_deadline", op_deadline},
-		    {"self_ipi", op_self_ipi},
-		    {"pio_out", op_out},
-		    {"pio_in", op_in},
-		    {"mmio_read", op_mmio_read},
-		    {"mmio_write", op_mmio_write},
-		    {"first_touch", op_touch},
-		    {"eoi", op_eoi},
-		    {"tpr", op_tpr}};
-	u32 lo, hi, empty;
+struct row {
+	const char *name;
+	void (*op)(u32);
+};
 
-	if (cmdline && *cmdline >= '0' && *cmdline <= '9') {
-		touch_all(cmdline);
-		power_off();
-	}
-	row("creation", creation);
-	set_up_interrupts();
+/* These need a client that binds ioeventfds. */
+static const struct row bells[] = {
+	{"empty", op_nothing},
+	{"doorbell_pio", op_bell_port},
+	{"doorbell_mmio", op_bell},
+	{"doorbell_mmio_4", op_bell_4},
+	{"pio_out_tiny", op_out},
+	{"pio_in_tiny", op_in},
+	{"mmio_read_tiny", op_mmio_read},
+	{"mmio_write_tiny", op_mmio_write},
+};
+
+static const struct row rows[] = {
+	{"empty", op_nothing},
+	{"cpuid", op_cpuid},
+	{"hypercall", op_vmcall},
+	{"rdmsr", op_rdmsr},
+	{"arm_deadline", op_deadline},
+	{"self_ipi", op_self_ipi},
+	{"pio_out", op_out},
+	{"pio_in", op_in},
+	{"mmio_read", op_mmio_read},
+	{"mmio_write", op_mmio_write},
+	{"first_touch", op_touch},
+	{"eoi", op_eoi},
+	{"tpr", op_tpr},
+};
+
+static void set_up_apic(void)
+{
+	u32 lo, hi;
+
 	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(MSR_APIC_BASE));
 	wrmsr(MSR_APIC_BASE, lo | X2APIC_ENABLE, hi);
 	wrmsr(MSR_X2APIC_SVR, 0x1ff, 0);
 	wrmsr(MSR_X2APIC_LVT, LVT_DEADLINE | VECTOR, 0);
-	empty = (u32)measure(op_nothing, ROUNDS, 0);
-	for (u32 i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		u32 all;
+}
 
+static void measure_all(void)
+{
+	for (u32 i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		if (rows[i].op == op_self_ipi)
 			__asm__ volatile("sti");
-		all = (u32)measure(rows[i].op, ROUNDS, 0);
+		measure(rows[i].name, rows[i].op);
 		__asm__ volatile("cli");
-		row(rows[i].name, (all - empty + ROUNDS / 2) / ROUNDS);
 		wrmsr(MSR_DEADLINE, 0, 0);
 	}
-	row("hlt_wake", hlt_wake());
+	spin();
+	hlt_wake("hlt_wake", HLT_TICKS);
+}
+
+/* Digits: touch so many MiB. b: the doorbells; p: short halts, for who polls; else all rows. */
+void bench_main(u32 unused, const u32 *start_info)
+{
+	const char *cmdline = (const char *)start_info[START_INFO_CMDLINE];
+	char what = cmdline ? *cmdline : 0;
+
+	(void)unused;
+	if (what >= '0' && what <= '9') {
+		touch_all(cmdline);
+		power_off();
+	}
+	if (what == 'b') {
+		for (u32 i = 0; i < sizeof(bells) / sizeof(*bells); i++)
+			measure(bells[i].name, bells[i].op);
+		power_off();
+	}
+	set_up_interrupts();
+	set_up_apic();
+	if (what == 'p')
+		hlt_wake("hlt_wake_polled", HLT_SHORT_TICKS);
+	else
+		measure_all();
 	power_off();
 }
