@@ -85,21 +85,14 @@ def lines_of(paths):
     return {path: image.code_lines(path.read_text(errors="replace")) for path in paths}
 
 
-def make_variables(*names):
-    prints = subprocess.run(["make", "-s", "--eval=print-%:;@echo $($*)",
-                             *(f"print-{name}" for name in names)], cwd=TOP, check=True,
-                            capture_output=True, text=True, timeout=60).stdout
-    return prints.splitlines()
-
-
 def newlib_lines():
     """Of newlib's linked sources, the lines that its preprocessor leaves: vfprintf without floats,
     wide characters and streams is a quarter of its file."""
-    folder, flags = make_variables("NEWLIB", "NEWLIB_FLAGS")
+    folder, flags = image.make_variables("NEWLIB", "NEWLIB_FLAGS")
     for path in sorted(set(image.compiled_sources(DEBUG))):
         if "/newlib-" in str(path):
             source = pathlib.Path(folder, path.parent.name, path.name)
-            more, = make_variables(f"NEWLIB_DEFS_{source.stem}") or [""]
+            more, = image.make_variables(f"NEWLIB_DEFS_{source.stem}") or [""]
             text = image.run("gcc", *flags.split(), *more.split(), "-isystem", f"{folder}/include",
                              f"-I{folder}/stdio", f"-I{folder}/string", "-E", source)
             yield source, image.preprocessed_lines(text, source)
@@ -114,7 +107,7 @@ def headers(objects):
 
 def test_hypervisor_keeps_its_line_budgets():
     """A source is of the boot part if its object is, a header if only such objects include it."""
-    sources, boot, resident = (line.split() for line in make_variables(
+    sources, boot, resident = (line.split() for line in image.make_variables(
         "HV_BOOT_SRC", "HV_BOOT_OBJ", "HV_RESIDENT_OBJ"))
     resident.remove(next(name for name in resident if name.endswith("/font.o")))  # made from a font
     of_boot = {TOP / name for name in sources} | headers(boot) - headers(resident)
@@ -142,7 +135,7 @@ def test_hypervisor_keeps_its_line_budgets():
 def test_nothing_resident_refers_to_the_boot_part(tmp_path, refers, fault):
     """The linker refuses it (linker.ld): that there is an image at all proves it for all objects.
     Here one more object is linked, whose `hook` is kept."""
-    compiler, flags, link, objects, newlib = make_variables("HV_CC", "HV_CFLAGS", "HV_LDFLAGS", "HV_OBJ",
+    compiler, flags, link, objects, newlib = image.make_variables("HV_CC", "HV_CFLAGS", "HV_LDFLAGS", "HV_OBJ",
                                                            "NEWLIB")
     source, more = tmp_path / "more.c", tmp_path / "more.o"
     source.write_text(refers)

@@ -6,6 +6,8 @@ import re
 import struct
 import subprocess
 
+from .medium import TOP
+
 PT_LOAD, PT_GNU_STACK, PF_X, PF_W = 1, 0x6474E551, 1, 2
 # SSE, AVX, AVX-512 with its masks, MMX, x87, AMX
 VECTOR_REGISTER = re.compile(r"%(?:[xyz]mm\d+|mm\d|k[0-7]|st\b|tmm\d)")
@@ -82,3 +84,11 @@ def preprocessed_lines(text, source):
             lines.add(number)
         number += 1
     return len(lines)
+
+
+def make_variables(*names):
+    """Values of the Makefile's variables."""
+    prints = subprocess.run(["make", "-s", "--eval=print-%:;@echo $($*)",
+                             *(f"print-{name}" for name in names)], cwd=TOP, check=True,
+                            capture_output=True, text=True, timeout=60).stdout
+    return prints.splitlines()
