@@ -53,6 +53,10 @@ FAULTS = [
      "while [ $(pidof vmm | wc -w) -gt 2 ]; do :; done; echo killed $n", r"killed 12\n$"),
     ("the driver is to be unloaded under a guest", SPIN + "rmmod hornero; kill $pid; wait $pid; echo over",
      r"(busy|in use|temporarily)[^\n]*\nover\n$"),
+    ("one of the two CPUs goes offline and comes back under three vCPUs, at least three times",
+     WAKE.replace("8000", "2000") + "cpu=/sys/devices/system/cpu/cpu1/online; n=0; "
+     "while kill -0 $pid 2>/dev/null; do (echo 0 >$cpu && echo 1 >$cpu) || break; n=$((n + 1)); done; "
+     "wait $pid; code=$?; cat /tmp/wake; [ $n -ge 3 ] && echo status $code, $(nproc)", r"SUMMARY: .*, 0 failures\n(.*\n)*status 0, 2\n$"),
     ("more memory than the pool has", CHECK + "--name big --memory 900M --kernel /guests/modes.elf; echo status $?",
      r"needs 900.0 MiB of the guest pool, free are [\d.]+ of [^\n]*\nstatus 1\n$"),
     ("the control domain's memory runs out under the device model",
