@@ -38,6 +38,7 @@ def packages(tmp_path_factory):
                       "usr/src/hornero-1.2/vmm/abi/ioctl.h"]),
     ("hornero-tools", ["usr/bin/vm", "usr/bin/hornero", "usr/bin/vmm", "usr/share/man/man8/vm.8.gz",
                        "usr/share/man/man8/hornero.8.gz", "lib/systemd/system/hornero.service", "lib/systemd/network/10-hornero.network",
+                       "usr/lib/NetworkManager/conf.d/10-hornero.conf",
                        "usr/share/bash-completion/completions/vm"]),
 ])
 def test_contents(packages, package, files):
@@ -116,7 +117,12 @@ class Installed:
     def choose(self, *words):
         return subprocess.run(["sh", PACKAGE / "bootloader", *words], capture_output=True,
                               text=True, timeout=60,
-                              env={"PATH": os.environ["PATH"], "FAKE_ROOT": str(self.root)})
+                              env={"PATH": f"{self.root}:{os.environ['PATH']}", "FAKE_ROOT": str(self.root)})
+
+    def lies_on(self, abstraction, system):
+        probe = self.root / "grub-probe"
+        probe.write_text(f'#!/bin/sh\n[ $2 = fs ] && echo {system} || echo {abstraction}\n')
+        probe.chmod(0o755)
 
     def env(self):
         return dict(line.split("=") for line in
@@ -176,6 +182,21 @@ def test_choice_of_what_boots(installed):
     assert installed.choose("--linux").returncode == 0
     assert not config.exists() and installed.env() == {}
     assert installed.choose("--maybe").returncode == 2
+
+
+@pytest.mark.parametrize("abstraction,system,named", [("lvm", "ext2", "lvm"), ("", "btrfs", "btrfs"),
+                                                     ("cryptodisk diskfilter", "ext2", "diskfilter")])
+def test_once_is_refused_where_grub_cannot_forget(installed, abstraction, system, named):
+    installed.kernel("6.1.0-56-amd64")
+    (installed.root / "boot/grub/grub.cfg").write_text(installed.menu().stdout)
+    installed.lies_on(abstraction, system)
+    refused = installed.choose("--once")
+    assert refused.returncode == 1 and f"cannot write to {named}," in refused.stderr and installed.env() == {}
+    done = installed.choose("--default")
+    assert done.returncode == 0 and f"note: GRUB cannot write to {named}," in done.stderr
+    installed.lies_on("", "ext2")
+    done = installed.choose("--once")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_choice_without_grub_is_refused(installed):

@@ -22,6 +22,8 @@ def refusal(machine, timeout=180):
 
 
 BOCHS = {"emulator": "bochs"}
+# a MiB is missing every 24, so that there is no room for the kernel, of which 64 MiB are asked for
+HOLES = "insmod mmap;" + ";".join(f"cutmem {at}M {at + 1}M" for at in range(40, 1020, 24))
 UEFI = {"emulator": "bochs", "firmware": "uefi"}
 
 
@@ -46,6 +48,8 @@ UEFI = {"emulator": "bochs", "firmware": "uefi"}
                  r"memory for the control domain.*control_mem", id="control-mem-too-small"),
     pytest.param({**BOCHS, "cmdline": "control_mem=900G"},
                  r"memory for the control domain.*control_mem", id="control-mem-too-big"),
+    pytest.param({**BOCHS, "grub": HOLES, "kernel": DEFAULTS["kernel"]},
+                 r"Needed: \d+ KiB in one piece for the kernel; the control domain has \d+ MiB", id="fragmented"),
     pytest.param({**BOCHS, "memory": 64, "cmdline": "control_mem=32M"},
                  r"control_mem", id="little-memory"),
 ])

@@ -163,3 +163,26 @@ def test_each_stick_has_uuids_of_its_own(system, tmp_path):
     offset = image.stat().st_size - MIB - size
     (tmp_path / "data").write_bytes((system.root / "dev/sdb").read_bytes()[offset:offset + size])
     subprocess.run(["/usr/sbin/e2fsck", "-f", "-n", tmp_path / "data"], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.full
+def test_block_device_takes_an_image(tmp_path):
+    """A loop device, which is not removable, as root."""
+    key = medium.ssh_key().with_suffix(".pub")
+    (tmp_path / "stick").write_bytes(b"")
+    with open(tmp_path / "stick", "r+b") as file:
+        file.truncate(1 << 30)
+    device = subprocess.run(["losetup", "-f", "--show", tmp_path / "stick"], check=True, capture_output=True, text=True,
+                            timeout=60).stdout.strip()
+    write = [TOP / "boot/mkusb", "--image", make_disk(tmp_path), "--device", device, "--key", key]
+    try:
+        refused = subprocess.run(write, capture_output=True, text=True, timeout=120)
+        assert refused.returncode == 1 and "is not removable" in refused.stderr
+        done = subprocess.run([*write, "--internal", device.rpartition("/")[2]], capture_output=True, text=True,
+                              timeout=300)
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run(["mtype", "-i", f"{tmp_path}/stick@@{ESP}", "::authorized_keys"], check=True,
+                          capture_output=True, timeout=60).stdout == key.read_bytes()
+    subprocess.run(["sfdisk", "--verify", "-q", tmp_path / "stick"], check=True, timeout=60)

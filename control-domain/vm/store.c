@@ -340,5 +340,7 @@ bool store_is_volatile(void)
 
 	if (statfs(place(path, "/var/lib/hornero"), &file_system))
 		return false;
-	return file_system.f_type == TMPFS_MAGIC || file_system.f_type == RAMFS_MAGIC;
+	/* the last: a write-protected volume under memory (image/root/usr/lib/hornero/functions) */
+	return file_system.f_type == TMPFS_MAGIC || file_system.f_type == RAMFS_MAGIC ||
+	       file_system.f_type == OVERLAYFS_SUPER_MAGIC;
 }
