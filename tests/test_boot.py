@@ -37,13 +37,27 @@ def assert_quiet_log(machine):
     assert not [line for line in lines if ABOVE_INFO.match(line)]
 
 
+def list_instructions(machine):
+    """Of `vm list` while 8 VMs run, from the fork in its caller to its end: the kernel's and the program's. With one
+    CPU the emulator's time stamps count instructions."""
+    told(machine, "chmod +x /root/probe /root/control; for name in a b c d e f g h; do "
+                  "vm run $name --kernel /root/probe -m 16M -n none --cmdline h --detach || exit 1; done")
+    assert told(machine, "vm list").count(" running ") == 8
+    count = int(told(machine, "/root/control count /usr/bin/vm list"))
+    told(machine, "vm kill a b c d e f g h")
+    return count
+
+
 @pytest.mark.parametrize("cpus", [1, 4])
 def test_boots_and_powers_off(machine, cpus):
-    started = boot(machine, cpus=cpus)
+    started = boot(machine, cpus=cpus, file=[f"/root/probe={BUILD / 'devmodel/probe'}",
+                                             f"/root/control={BUILD / 'bench/control'}"])
     assert int(told(started, "nproc")) == cpus
     info = json.loads(told(started, "hornero info --json"))
     assert (info["cpus"], info["cpus_present"]) == (cpus, cpus)
     assert_quiet_log(started)
+    if cpus == 1:
+        assert 100_000 < list_instructions(started) < 1_000_000
     started.ssh("poweroff")
     assert started.wait_exit(120)["reason"].startswith("powered off")
 

@@ -278,8 +278,8 @@ static int run_new(struct cli_call *call, const char *name)
 	code = machine_create(call, name, image);
 	if (code || !cli_has(call, "rm"))
 		return code;
-	place(path, "/run/hornero/vms/%s", name);
-	if (make_folder(path, &why) || runtime_record(name, RUNTIME_OWNER, getpid(), &why))
+	if (make_folder(place(path, RUNTIME_OWNERS), &why) ||
+	    runtime_record(runtime_owner_path(path, name), getpid(), &why))
 		return fail(EXIT_FAILED, "%s", why.text);
 	return EXIT_OK;
 }

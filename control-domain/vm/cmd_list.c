@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * list and show. Text is laid out from the same JSON that --json prints, so the two cannot differ.
+ * list and show. Text and --json are made of the same rows, so the two cannot differ.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,68 +23,63 @@ static uint64_t number_of(struct json_object *row, const char *key, bool *known)
 	return *known ? json_object_get_uint64(value) : 0;
 }
 
-static void print_row(struct json_object *row, int width)
+static void print_row(const struct machine_row *row, int width)
 {
 	char memory[32] = "-", uptime[32] = "-", cpus[8] = "-";
-	bool known;
-	uint64_t value = number_of(row, "memory_bytes", &known);
 
-	if (known)
-		units_print_size(value, memory, sizeof(memory));
-	value = number_of(row, "cpus", &known);
-	if (known)
-		snprintf(cpus, sizeof(cpus), "%u", (unsigned int)value);
-	value = number_of(row, "uptime_s", &known);
-	if (known)
-		units_print_time(value, uptime, sizeof(uptime));
-	printf("%-*s  %-8s %7s %5s  %-8s  %s\n", width, string_of(row, "name", ""),
-	       string_of(row, "state", ""), memory, cpus, uptime, string_of(row, "address", "-"));
-	if (!strcmp(string_of(row, "state", ""), "broken"))
-		printf("    %s\n", string_of(row, "why", ""));
+	if (row->memory_bytes)
+		units_print_size(row->memory_bytes, memory, sizeof(memory));
+	if (row->cpus)
+		snprintf(cpus, sizeof(cpus), "%u", (unsigned int)row->cpus);
+	if (row->up)
+		units_print_time(row->uptime_s, uptime, sizeof(uptime));
+	printf("%-*s  %-8s %7s %5s  %-8s  %s\n", width, row->name, row->state, memory, cpus, uptime,
+	       *row->address ? row->address : "-");
+	if (row->is_broken)
+		printf("    %s\n", row->why);
 }
 
-static void print_table(struct json_object *rows)
+static void print_table(char **names)
 {
-	size_t count = json_object_array_length(rows);
+	struct machine_row row;
 	int width = 4;
 
-	if (!count) {
+	if (!*names) {
 		puts("There is no VM yet. 'vm run demo' starts a small one, 'vm create --help' tells "
 		     "how to define one.");
 		return;
 	}
-	for (size_t i = 0; i < count; i++) {
-		size_t length = strlen(string_of(json_object_array_get_idx(rows, i), "name", ""));
-
-		width = (int)length > width ? (int)length : width;
-	}
+	for (char **name = names; *name; name++)
+		width = (int)strlen(*name) > width ? (int)strlen(*name) : width;
 	printf("%-*s  %-8s %7s %5s  %-8s  %s\n", width, "NAME", "STATE", "MEMORY", "CPUS", "UPTIME",
 	       "ADDRESS");
-	for (size_t i = 0; i < count; i++)
-		print_row(json_object_array_get_idx(rows, i), width);
+	for (char **name = names; *name; name++) {
+		machine_read_row(*name, &row);
+		print_row(&row, width);
+	}
+}
+
+static struct json_object *list_json(char **names, bool quiet)
+{
+	struct json_object *rows = json_object_new_array();
+
+	for (char **name = names; *name; name++)
+		json_object_array_add(rows,
+				      quiet ? json_object_new_string(*name) : machine_json(*name));
+	return rows;
 }
 
 int list_main(struct cli_call *call)
 {
 	char **names = store_names();
-	struct json_object *rows = json_object_new_array();
 
-	for (char **name = names; *name; name++) {
-		if (cli_has(call, "quiet"))
-			json_object_array_add(rows, json_object_new_string(*name));
-		else
-			json_object_array_add(rows, machine_json(*name));
-	}
-	if (say_json) {
-		print_json(rows);
-		rows = NULL;
-	} else if (cli_has(call, "quiet")) {
+	if (say_json)
+		print_json(list_json(names, cli_has(call, "quiet")));
+	else if (cli_has(call, "quiet"))
 		for (char **name = names; *name; name++)
 			puts(*name);
-	} else {
-		print_table(rows);
-	}
-	json_object_put(rows);
+	else
+		print_table(names);
 	store_free_names(names);
 	return EXIT_OK;
 }

@@ -69,14 +69,14 @@ bool is_elsewhere(void)
 const char *place(char buffer[FILE_NAME_BYTES], const char *format, ...)
 {
 	const char *root = getenv("HORNERO_ROOT");
-	int used = snprintf(buffer, FILE_NAME_BYTES, "%s", root ? root : "");
+	size_t used = root ? strnlen(root, FILE_NAME_BYTES - 1) : 0;
 	va_list args;
 
-	if (used < FILE_NAME_BYTES) {
-		va_start(args, format);
-		vsnprintf(buffer + used, (size_t)(FILE_NAME_BYTES - used), format, args);
-		va_end(args);
-	}
+	if (used)
+		memcpy(buffer, root, used);
+	va_start(args, format);
+	vsnprintf(buffer + used, FILE_NAME_BYTES - used, format, args);
+	va_end(args);
 	return buffer;
 }
 

@@ -24,7 +24,8 @@ struct launch {
 	const struct definition *definition;
 	struct boot_choice boot;
 	char folder[FILE_NAME_BYTES], control[FILE_NAME_BYTES], log[FILE_NAME_BYTES];
-	char memory[32], cpus[8], tap[16], net[64];
+	char status[FILE_NAME_BYTES], process[FILE_NAME_BYTES];
+	char memory[32], cpus[8], tap[16], net[64], label[96];
 	char disk[DISKS_MAX + 1][PATH_BYTES + 16], seed[FILE_NAME_BYTES];
 	const char *argv[ARGUMENTS_MAX];
 	int argc;
@@ -62,10 +63,13 @@ static void make_arguments(struct launch *launch)
 {
 	const struct definition *definition = launch->definition;
 	const char *program = getenv("HORNERO_VMM");
+	char mac[18];
 
 	launch->argv[launch->argc++] = program ? program : "/usr/bin/vmm";
 	units_print_size(definition->memory_bytes, launch->memory, sizeof(launch->memory));
 	snprintf(launch->cpus, sizeof(launch->cpus), "%u", (unsigned int)definition->cpus);
+	snprintf(launch->label, sizeof(launch->label), "%s %s", definition->net,
+		 machine_mac(launch->name, definition, mac));
 	add_argument(launch, "--name", launch->name);
 	add_argument(launch, "--memory", launch->memory);
 	add_argument(launch, "--cpus", launch->cpus);
@@ -75,6 +79,8 @@ static void make_arguments(struct launch *launch)
 	add_argument(launch, "--cmdline", launch->boot.cmdline);
 	add_devices(launch);
 	add_argument(launch, "--control", launch->control);
+	add_argument(launch, "--status", launch->status);
+	add_argument(launch, "--label", launch->label);
 	launch->argv[launch->argc] = NULL;
 }
 
@@ -198,6 +204,8 @@ static int launch_it(struct launch *launch, struct reason *why)
 
 	runtime_path(launch->control, launch->name, "control");
 	runtime_path(launch->log, launch->name, "log");
+	runtime_path(launch->status, launch->name, "status");
+	runtime_process_path(launch->process, launch->name);
 	place(launch->folder, "/run/hornero/vms/%s", launch->name);
 	if (machine_boot_choice(launch->definition, &launch->boot, why) ||
 	    make_folder(launch->folder, why) ||
@@ -217,7 +225,7 @@ static int launch_it(struct launch *launch, struct reason *why)
 	child = spawn(launch, log_fd);
 	close(log_fd);
 	failed = child < 0 ? reason_set(why, "fork: %s", strerror(errno))
-			   : runtime_record(launch->name, RUNTIME_PROCESS, child, why);
+			   : runtime_record(launch->process, child, why);
 	if (!failed)
 		failed = wait_until_up(launch, child, watch, why);
 	if (!failed)

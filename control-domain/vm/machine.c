@@ -27,25 +27,100 @@ const char *machine_mac(const char *name, const struct definition *definition, c
 	return text;
 }
 
-/* dnsmasq's leases: "EXPIRY MAC ADDRESS HOSTNAME CLIENT-ID" */
+/* The address in dnsmasq's leases, lines of "EXPIRY MAC ADDRESS HOSTNAME CLIENT-ID"; the last. */
+static void find_lease(const char *leases, const char *mac, char *buffer, size_t size)
+{
+	size_t length = strlen(mac);
+
+	*buffer = '\0';
+	for (const char *line = leases; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		const char *at = line + strcspn(line, " \n");
+
+		if (*at != ' ' || strncasecmp(at + 1, mac, length) || at[1 + length] != ' ')
+			continue;
+		at += length + 2;
+		snprintf(buffer, size, "%.*s", (int)strcspn(at, " \n"), at);
+	}
+}
+
+static char *read_leases(const char *net)
+{
+	char path[FILE_NAME_BYTES];
+
+	return read_text(place(path, "/run/hornero/net/%s.leases", net), LEASES_MAX_BYTES);
+}
+
 const char *machine_address(const char *name, const struct definition *definition, char *buffer,
 			    size_t size)
 {
-	char path[FILE_NAME_BYTES], mac[18], lease_mac[32], address[64];
-	char *text, *rest, *line;
+	char *leases, mac[18];
 
 	*buffer = '\0';
 	if (!strcmp(definition->net, "none"))
 		return buffer;
-	place(path, "/run/hornero/net/%s.leases", definition->net);
-	text = rest = read_text(path, LEASES_MAX_BYTES);
-	machine_mac(name, definition, mac);
-	while (text && (line = strsep(&rest, "\n")))
-		if (sscanf(line, "%*s %31s %63s", lease_mac, address) == 2 &&
-		    !strcasecmp(lease_mac, mac))
-			snprintf(buffer, size, "%s", address);
-	free(text);
+	leases = read_leases(definition->net);
+	find_lease(leases, machine_mac(name, definition, mac), buffer, size);
+	free(leases);
 	return buffer;
+}
+
+/* For rows of a list: a network's leases are read once. @net may be anything. */
+static void row_address(const char *net, const char *mac, char *buffer, size_t size)
+{
+	static char known[64], *leases;
+	struct reason ignored;
+
+	*buffer = '\0';
+	if (!strcmp(net, "none") || !*net || units_check_name("network", net, &ignored))
+		return;
+	if (strcmp(net, known)) {
+		free(leases);
+		leases = read_leases(net);
+		snprintf(known, sizeof(known), "%s", net);
+	}
+	find_lease(leases, mac, buffer, size);
+}
+
+/* A VM that is starting, paused for good, stopped or broken: what asks or reads more than one file.
+ */
+static void read_row_slowly(const char *name, struct machine_row *row)
+{
+	struct definition definition;
+	struct runtime runtime;
+	struct reason why, ignored;
+	bool known;
+
+	runtime_read(name, &runtime);
+	row->up = runtime.state != VM_STOPPED;
+	known = !store_read(name, &definition, &why);
+	if (row->up && !store_read_started(name, &definition, &ignored))
+		machine_address(name, &definition, row->address, sizeof(row->address));
+	row->state = known || row->up ? vm_state_names[runtime.state] : "broken";
+	row->is_broken = !known && !row->up;
+	row->memory_bytes = known || row->up ? definition.memory_bytes : 0;
+	row->cpus = known || row->up ? definition.cpus : 0;
+	row->uptime_s = runtime.uptime_s;
+	snprintf(row->why, sizeof(row->why), "%s", row->is_broken ? why.text : runtime.why);
+}
+
+void machine_read_row(const char *name, struct machine_row *row)
+{
+	struct runtime_status status;
+
+	memset(row, 0, sizeof(*row));
+	row->name = name;
+	if (!runtime_read_status(name, &status)) {
+		read_row_slowly(name, row);
+		return;
+	}
+	row->up = true;
+	row->state = vm_state_names[status.state];
+	row->memory_bytes = status.memory_bytes;
+	row->cpus = status.cpus;
+	row->uptime_s = status.uptime_s;
+	row_address(status.net, status.mac, row->address, sizeof(row->address));
+	snprintf(row->why, sizeof(row->why), "%s", status.why);
 }
 
 static void add_string(struct json_object *object, const char *key, const char *value)
@@ -60,27 +135,19 @@ static void add_number(struct json_object *object, const char *key, bool known, 
 
 struct json_object *machine_json(const char *name)
 {
-	struct json_object *row = json_object_new_object();
-	struct definition definition, started;
-	struct runtime runtime;
-	char address[64] = "";
-	struct reason why, ignored;
-	bool known = !store_read(name, &definition, &why);
-	bool up;
+	struct json_object *object = json_object_new_object();
+	struct machine_row row;
 
-	runtime_read(name, &runtime);
-	up = runtime.state != VM_STOPPED;
-	if (up && !store_read_started(name, &started, &ignored))
-		machine_address(name, &started, address, sizeof(address));
-	add_string(row, "name", name);
-	add_string(row, "state", known || up ? vm_state_names[runtime.state] : "broken");
-	add_number(row, "memory_bytes", known, definition.memory_bytes);
-	add_number(row, "cpus", known, definition.cpus);
-	add_number(row, "uptime_s", up, runtime.uptime_s);
-	add_string(row, "address", address);
-	add_number(row, "pid", up, (uint64_t)runtime.pid);
-	add_string(row, "why", known ? runtime.why : why.text);
-	return row;
+	machine_read_row(name, &row);
+	add_string(object, "name", name);
+	add_string(object, "state", row.state);
+	add_number(object, "memory_bytes", row.memory_bytes, row.memory_bytes);
+	add_number(object, "cpus", row.cpus, row.cpus);
+	add_number(object, "uptime_s", row.up, row.uptime_s);
+	add_string(object, "address", row.address);
+	add_number(object, "pid", row.up, row.up ? (uint64_t)runtime_pid(name) : 0);
+	add_string(object, "why", row.why);
+	return object;
 }
 
 int machine_done(const char *name, const char *format, ...)
@@ -163,15 +230,19 @@ int machine_delete(const char *name, bool disks, struct reason *why)
 		return -1;
 	cgroup_remove(name);
 	net_remove(name);
-	return remove_folder(place(path, "/run/hornero/vms/%s", name), why);
+	if (remove_folder(place(path, "/run/hornero/vms/%s", name), why))
+		return -1;
+	if (!unlink(runtime_owner_path(path, name)))
+		rmdir(place(path, RUNTIME_OWNERS)); /* once it is empty */
+	return 0;
 }
 
 static bool is_over(const char *name)
 {
 	char path[FILE_NAME_BYTES];
 
-	return !access(runtime_path(path, name, RUNTIME_OWNER), F_OK) &&
-	       !runtime_recorded(name, RUNTIME_OWNER) && !runtime_pid(name);
+	return !access(runtime_owner_path(path, name), F_OK) && !runtime_recorded(path) &&
+	       !runtime_pid(name);
 }
 
 /*
@@ -182,7 +253,7 @@ static bool is_over(const char *name)
 void machine_reap(void)
 {
 	char folder[FILE_NAME_BYTES];
-	char **names = store_folder_names(place(folder, "/run/hornero/vms"), "");
+	char **names = store_folder_names(place(folder, RUNTIME_OWNERS), "");
 	struct reason ignored;
 
 	for (char **name = names; *name; name++) {

@@ -9,7 +9,20 @@
 #include "runtime.h"
 #include "store.h"
 
-/** The row of a VM in every command's JSON; tests/vm/test_schema.py fixes its keys. */
+/* What `list` shows of a VM. */
+struct machine_row {
+	const char *name, *state;
+	bool up, is_broken;
+	uint64_t memory_bytes, cpus; /* of the running VM, or as defined; 0 if unknown */
+	uint64_t uptime_s;
+	char address[64];
+	char why[512]; /* of the pause or the end, or what is wrong with the definition */
+};
+
+/** One file if it runs. Never fails: what cannot be read counts as stopped. */
+void machine_read_row(const char *name, struct machine_row *row);
+
+/** The same as JSON, in every command's answer; tests/vm/test_schema.py fixes its keys. */
 struct json_object *machine_json(const char *name);
 
 /** With --json the row of @name; otherwise the sentence. Returns EXIT_OK. */

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_TAIL_BYTES = 8192 };
+enum { LOG_TAIL_BYTES = 8192, STATUS_BYTES = 1024 };
 
 const char *const vm_state_names[] = {
 	[VM_STOPPED] = "stopped", [VM_RUNNING] = "running", [VM_PAUSED] = "paused"};
@@ -47,19 +47,28 @@ uint64_t runtime_start_ticks(pid_t pid)
 	return state == 'Z' || state == 'X' ? 0 : ticks;
 }
 
-int runtime_record(const char *name, const char *file, pid_t pid, struct reason *why)
+const char *runtime_process_path(char buffer[FILE_NAME_BYTES], const char *name)
 {
-	char path[FILE_NAME_BYTES], text[64];
+	return runtime_path(buffer, name, "process");
+}
+
+const char *runtime_owner_path(char buffer[FILE_NAME_BYTES], const char *name)
+{
+	return place(buffer, RUNTIME_OWNERS "/%s", name);
+}
+
+int runtime_record(const char *path, pid_t pid, struct reason *why)
+{
+	char text[64];
 
 	snprintf(text, sizeof(text), "%d %llu\n", (int)pid,
 		 (unsigned long long)runtime_start_ticks(pid));
-	return write_text(runtime_path(path, name, file), text, why);
+	return write_text(path, text, why);
 }
 
-pid_t runtime_recorded(const char *name, const char *file)
+pid_t runtime_recorded(const char *path)
 {
-	char path[FILE_NAME_BYTES];
-	char *text = read_text(runtime_path(path, name, file), 64);
+	char *text = read_text(path, 64);
 	unsigned long long ticks = 0;
 	int pid = 0;
 
@@ -71,7 +80,58 @@ pid_t runtime_recorded(const char *name, const char *file)
 
 pid_t runtime_pid(const char *name)
 {
-	return runtime_recorded(name, RUNTIME_PROCESS);
+	char path[FILE_NAME_BYTES];
+
+	return runtime_recorded(runtime_process_path(path, name));
+}
+
+/* The next word, up to a space or the end of its line; "" where there is none. */
+static const char *next_word(char **text)
+{
+	char *word = *text, *end = word + strcspn(word, " \n");
+
+	*text = end + (*end == ' ');
+	*end = '\0';
+	return word;
+}
+
+static bool parse_status(char *text, struct runtime_status *status)
+{
+	char *line = strsep(&text, "\n"), *why = strsep(&text, "\n"), *again = strsep(&text, "\n");
+	const char *count = next_word(&line), *state = next_word(&line);
+	struct timespec now;
+
+	if (!again || strcmp(again, count))
+		return false;
+	if (strcmp(state, "running") && strcmp(state, "paused"))
+		return false;
+	status->state = *state == 'p' ? VM_PAUSED : VM_RUNNING;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	uint64_t started = strtoull(next_word(&line), NULL, 10);
+
+	status->uptime_s = (uint64_t)now.tv_sec > started ? (uint64_t)now.tv_sec - started : 0;
+	status->memory_bytes = strtoull(next_word(&line), NULL, 10);
+	status->cpus = strtoull(next_word(&line), NULL, 10);
+	snprintf(status->net, sizeof(status->net), "%s", next_word(&line));
+	snprintf(status->mac, sizeof(status->mac), "%s", next_word(&line));
+	snprintf(status->why, sizeof(status->why), "%s", why);
+	return true;
+}
+
+bool runtime_read_status(const char *name, struct runtime_status *status)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	char path[FILE_NAME_BYTES], text[STATUS_BYTES + 1];
+	int fd = open(runtime_path(path, name, "status"), O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	ssize_t bytes = read(fd, text, STATUS_BYTES);
+	bool lives = bytes > 0 && !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
+
+	close(fd);
+	text[bytes > 0 ? bytes : 0] = '\0';
+	return lives && parse_status(text, status);
 }
 
 int runtime_watch(const char *name)

@@ -2,7 +2,8 @@
 /*
  * A started VM: one process, found again by what it left in /run/hornero/vms/NAME/: `process` (its
  * id and start time, so that a reused id is not taken for it), `control` (its socket; protocol in
- * ../vmm/README.md) and `log` (what it said, its end included). Nothing else remembers anything.
+ * ../vmm/README.md), `status` (../vmm/status.h) and `log` (what it said, its end included). Nothing
+ * else remembers anything.
  *
  * Read next: launch.c, which writes these files.
  */
@@ -36,6 +37,17 @@ struct runtime {
 	enum vm_end end;
 };
 
+/* What the status file of a running VM says; the sandbox can write anything into it. */
+struct runtime_status {
+	enum vm_state state;
+	uint64_t uptime_s, memory_bytes, cpus;
+	char net[64], mac[18]; /* as launch.c labelled it */
+	char why[256];
+};
+
+/** Read the status file, which asks nobody. False if no living VM has said anything there yet. */
+bool runtime_read_status(const char *name, struct runtime_status *status);
+
 extern const char *const vm_state_names[];
 
 /** A file of a started VM, such as "log". */
@@ -44,18 +56,24 @@ const char *runtime_path(char buffer[FILE_NAME_BYTES], const char *name, const c
 /** How things are. Never fails: what cannot be read counts as stopped. */
 void runtime_read(const char *name, struct runtime *runtime);
 
-/* Files that name a process: the VM's own; the `vm run --rm` that takes it away at its end. */
-#define RUNTIME_PROCESS "process"
-#define RUNTIME_OWNER	"transient"
+/** The file that names the VM's process. */
+const char *runtime_process_path(char buffer[FILE_NAME_BYTES], const char *name);
+
+/**
+ * The file that names the `vm run --rm` which takes the VM away at its end. They lie in a folder of
+ * their own, which every command looks into: most of the time there is none.
+ */
+#define RUNTIME_OWNERS "/run/hornero/transient"
+const char *runtime_owner_path(char buffer[FILE_NAME_BYTES], const char *name);
 
 /** The process of a started VM, or 0. Asks only the kernel. */
 pid_t runtime_pid(const char *name);
 
-/** Write @file for @pid. 0, or -1 with @why. */
-int runtime_record(const char *name, const char *file, pid_t pid, struct reason *why);
+/** Write such a file for @pid. 0, or -1 with @why. */
+int runtime_record(const char *path, pid_t pid, struct reason *why);
 
-/** The process that @file names, or 0 if it has ended. */
-pid_t runtime_recorded(const char *name, const char *file);
+/** The process that such a file names, or 0 if it has ended. */
+pid_t runtime_recorded(const char *path);
 
 /** Start time of a process since boot, in clock ticks; 0 if there is none. */
 uint64_t runtime_start_ticks(pid_t pid);

@@ -14,6 +14,7 @@
 #define MEMORY_MAX	   (1024ull << 30)
 #define MEMORY_GRANULARITY (2 * MIB)
 #define NAME_MAX_BYTES	   63
+#define LABEL_MAX_BYTES	   200
 #define SYSTEM_UID_END	   1000
 
 const char config_help[] =
@@ -31,6 +32,8 @@ const char config_help[] =
 	"  --console stdio|socket this terminal (Ctrl-] ends the VM), or only the control\n"
 	"                         socket (default)\n"
 	"  --control PATH         control socket to create; README.md has its protocol\n"
+	"  --status FILE          file that always tells the state; status.h has its form\n"
+	"  --label TEXT           put into the status file, for whoever reads it\n"
 	"  --no-reboot            a reset ends the VM\n"
 	"  --user UID             user to run as when started by root (default: one of its own)\n"
 	"  --sandbox on|off       on (default): namespaces, own user, seccomp\n"
@@ -50,6 +53,8 @@ enum option_id {
 	OPTION_NET,
 	OPTION_CONSOLE,
 	OPTION_CONTROL,
+	OPTION_STATUS,
+	OPTION_LABEL,
 	OPTION_NO_REBOOT,
 	OPTION_USER,
 	OPTION_SANDBOX,
@@ -68,6 +73,8 @@ static const struct option options[] = {
 	{"net", required_argument, NULL, OPTION_NET},
 	{"console", required_argument, NULL, OPTION_CONSOLE},
 	{"control", required_argument, NULL, OPTION_CONTROL},
+	{"status", required_argument, NULL, OPTION_STATUS},
+	{"label", required_argument, NULL, OPTION_LABEL},
 	{"no-reboot", no_argument, NULL, OPTION_NO_REBOOT},
 	{"user", required_argument, NULL, OPTION_USER},
 	{"sandbox", required_argument, NULL, OPTION_SANDBOX},
@@ -150,6 +157,14 @@ static int parse_name(const char *text, struct reason *why)
 				  "--name %s: use 1 to %d letters, digits, '-', '_' and '.', "
 				  "starting with a letter or digit",
 				  text, NAME_MAX_BYTES);
+	return 0;
+}
+
+static int parse_label(const char *text, struct reason *why)
+{
+	if (strlen(text) > LABEL_MAX_BYTES || strpbrk(text, "\r\n"))
+		return reason_set(why, "--label: write one line of at most %d characters",
+				  LABEL_MAX_BYTES);
 	return 0;
 }
 
@@ -276,6 +291,12 @@ static int parse_option(struct config *config, enum option_id id, const char *te
 	case OPTION_CONTROL:
 		config->control = text;
 		return 0;
+	case OPTION_STATUS:
+		config->status = text;
+		return 0;
+	case OPTION_LABEL:
+		config->label = text;
+		return parse_label(text, why);
 	case OPTION_NO_REBOOT:
 		config->reset_ends = true;
 		return 0;
@@ -321,8 +342,11 @@ int config_parse(struct config *config, int argc, char **argv, struct reason *wh
 {
 	int id;
 
-	*config = (struct config){
-		.memory_bytes = 512 * MIB, .cpus = 1, .cmdline = "console=hvc0", .sandbox = true};
+	*config = (struct config){.memory_bytes = 512 * MIB,
+				  .cpus = 1,
+				  .cmdline = "console=hvc0",
+				  .label = "",
+				  .sandbox = true};
 	opterr = 0;
 	optind = 0; /* 0 makes glibc start afresh */
 	while ((id = getopt_long(argc, argv, ":", options, NULL)) != -1) {

@@ -36,6 +36,8 @@ struct config {
 	unsigned nets;
 	enum config_console console;
 	const char *control; /* path of the control socket, or NULL */
+	const char *status;  /* path of the status file, or NULL */
+	const char *label;   /* put into it */
 	bool check;	     /* validate only */
 	bool help;
 	bool reset_ends; /* --no-reboot */

@@ -15,6 +15,7 @@
 
 #include "acpi.h"
 #include "say.h"
+#include "status.h"
 
 const char *const machine_state_names[] = {
 	[MACHINE_CREATED] = "created",
@@ -59,6 +60,7 @@ static void set_state(struct machine *machine, enum machine_state state, const c
 {
 	machine->state = state;
 	snprintf(machine->why, sizeof(machine->why), "%s", what);
+	status_write(machine);
 	if (machine->state_changed)
 		machine->state_changed(machine->context);
 }

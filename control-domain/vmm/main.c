@@ -21,6 +21,7 @@
 #include "machine.h"
 #include "sandbox.h"
 #include "say.h"
+#include "status.h"
 #include "terminal.h"
 
 static struct machine *termination_machine;
@@ -75,6 +76,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	say_begin(config.name);
+	if (!config.check && status_open(&config, &why))
+		return refuse(&why);
 	if (sandbox_fork(&config, &keeper, &why) || machine_init(&machine, &config, &why))
 		return refuse(&why);
 	if (config.check) {

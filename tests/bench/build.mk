@@ -20,6 +20,8 @@ $(BUILD)/bench/guest: tests/bench/programs/guest.c tests/bench/programs/start.S 
 		-o $@.32 tests/bench/programs/start.S tests/bench/programs/guest.c
 	objcopy -I elf32-i386 -O elf64-x86-64 $@.32 $@
 
+host-tests: $(BUILD)/bench/control
+
 .PHONY: bench
 bench: hypervisor $(CD)/vmlinuz $(CD)/initramfs $(BENCH_PROGRAMS) $(DEVMODEL_TESTS)/probe $(CLOUD)/vmlinuz bochs ## counts beside the bare machine and KVM
 	CACHE=$(CACHE) tests/bench/compare $(KERNEL) $(CLOUD)/vmlinuz

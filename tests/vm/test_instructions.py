@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the `vm` command costs, in instructions of its own, counted by valgrind: the same every time.
-`make bench` counts the kernel's as well."""
+"""What the `vm` command costs, in instructions of its own, counted by valgrind: the same every time. With the
+kernel's a list takes less than a million, which test_boot.py and `make bench` count on the emulated machine:
+some 200,000 for the caller's fork, 150,000 for exec and exit of any program, 190,000 for 38 page faults,
+170,000 for the files it reads. What is counted here is the rest, which is why it has to be a tenth of that million."""
 
 import re
 import subprocess
@@ -20,7 +22,7 @@ def test_a_list_of_eight_running(vm):
         vm.ok("run", f"small{number}", "--image", "demo", "--detach", "-m", "64M")
     count, said = instructions(vm, "list")
     assert said.count(b"running") == 8
-    assert count < 1_000_000
+    assert count < 150_000
 
 
 def test_a_byte_of_the_console(vm):

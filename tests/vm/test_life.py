@@ -8,6 +8,8 @@ import select
 import signal
 import subprocess
 
+import pytest
+
 from vm.conftest import FAKE, VM
 
 
@@ -231,15 +233,60 @@ def test_where_systemd_runs_a_vm_is_a_scope_of_it(vm):
 def test_a_vm_of_run_rm_is_its_commands_until_that_ends(vm):
     """Between the definition and the process there is a moment in which another `vm` looks."""
     vm.ok("create", "brief", "--image", "demo")
-    folder = vm.root / "run/hornero/vms/brief"
+    folder = vm.root / "run/hornero/transient"
     folder.mkdir(parents=True)
     run = subprocess.Popen(["sleep", "100"])
     started = open(f"/proc/{run.pid}/stat").read().rsplit(")", 1)[1].split()[19]
-    (folder / "transient").write_text(f"{run.pid} {started}\n")
+    (folder / "brief").write_text(f"{run.pid} {started}\n")
     assert vm.state("brief") == "stopped"
     run.kill()
     run.wait()
-    assert not vm.rows()
+    assert not vm.rows() and not folder.exists()
+
+
+def test_a_list_asks_nobody(vm):
+    """A device model that is stuck or starting neither delays it nor falsifies it."""
+    vm.ok("run", "web", "--image", "demo", "--detach", "-m", "64M")
+    vm.ok("pause", "web")
+    vm.ok("set", "web", "-m", "1G")  # from its next start on
+    pid = vm.rows()["web"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        row = vm.ok("list", "--json", timeout=3).json[0]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (row["state"], row["why"], row["memory_bytes"], row["pid"]) == ("paused", "on request", 64 << 20, pid)
+    vm.ok("kill", "web")
+    assert (vm.root / "run/hornero/vms/web/status").read_text().split()[1] == "ended"
+    assert vm.rows()["web"]["memory_bytes"] == 1 << 30
+
+
+@pytest.mark.parametrize("text", [
+    "", "1\n", "1 running\n\n2\n", "1 dancing 0 1 1 nat x\n\n1\n", "1 running " + "9" * 900, "\0" * 1024, "\n" * 1024,
+])
+def test_a_status_file_may_hold_anything(vm, text):
+    vm.ok("run", "web", "--image", "demo", "--detach", "-m", "64M")
+    (vm.root / "run/hornero/vms/web/status").write_text(text)
+    row = vm.rows()["web"]
+    assert row["state"] == "running" and row["memory_bytes"] == 64 << 20 and row["pid"]
+
+
+def test_a_status_file_leads_nowhere_else(vm):
+    vm.ok("run", "web", "--image", "demo", "--detach", "-m", "64M")
+    (vm.root / "etc/secret.leases").write_text("1 aa 10.0.0.1 x\n")
+    (vm.root / "run/hornero/net").mkdir()
+    (vm.root / "run/hornero/vms/web/status").write_text("5 running 1 2 3 ../../../etc/secret aa\nso\n5\n")
+    row = vm.rows()["web"]
+    assert row["address"] is None and row["why"] == "so" and row["memory_bytes"] == 2
+
+
+def test_an_address_comes_from_the_leases(vm):
+    vm.ok("run", "web", "--image", "demo", "--detach")
+    mac = vm.ok("show", "web", "--json").json["effective_mac"]
+    leases = vm.root / "run/hornero/net/nat.leases"
+    leases.parent.mkdir()
+    leases.write_text(f"1 02:aa:aa:aa:aa:aa 10.86.0.9 other *\n1 {mac} 10.86.0.2 web *\n2 {mac.upper()} 10.86.0.3 web *\n")
+    assert vm.rows()["web"]["address"] == "10.86.0.3" and "10.86.0.3" in vm.ok("list").out
 
 
 def test_the_last_words_are_shown(vm):
