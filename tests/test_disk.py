@@ -166,6 +166,11 @@ def test_what_is_on_the_stick_survives(machine, tmp_path, firmware):
     assert memory_map.check(lambda command: told(started, command)) or firmware == "bios"
     kilobytes = int(told(started, "df -k /var/lib/hornero | tail -n 1").split()[1])
     assert kilobytes > 700 << 10
+    # neither the control domain's own disk nor one disk by two names
+    assert "is in use by the control domain (mounted, " in started.ssh("vm create thief --disk /dev/sda -m 128M").stderr
+    told(started, "vm create whole --disk /dev/sdb -m 128M")
+    assert "belongs to VM 'whole' too" in started.ssh("vm create part --disk /dev/sdb1 -m 128M").stderr
+    told(started, "vm delete whole --yes")
     told(started, "vm create survivor --image demo --disk 16M")
     told(started, "echo password_hash = '$6$salt$" + "x" * 86 + "' >>/var/lib/hornero/settings.conf")
     seen = said(started)

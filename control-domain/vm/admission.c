@@ -13,6 +13,7 @@
 
 #include "image_format.h"
 #include "machines.h"
+#include "overlap.h"
 #include "vmm/abi/info.h"
 #include "vmm/abi/ioctl.h"
 
@@ -120,36 +121,6 @@ int machine_boot_choice(const struct definition *definition, struct boot_choice 
 	return *choice->initrd ? check_readable("initrd", choice->initrd, why) : 0;
 }
 
-/* One file by two names is still one file. */
-static bool same_file(const char *a, const char *b)
-{
-	struct stat x, y;
-
-	if (!strcmp(a, b))
-		return true;
-	if (stat(a, &x) || stat(b, &y))
-		return false;
-	if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
-		return x.st_rdev == y.st_rdev;
-	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-static int check_against(const struct definition *mine, const char *other_name,
-			 const struct definition *other, struct reason *why)
-{
-	for (unsigned int i = 0; i < mine->disks; i++)
-		for (unsigned int j = 0; j < other->disks; j++)
-			if (!(mine->disk[i].read_only && other->disk[j].read_only) &&
-			    same_file(mine->disk[i].path, other->disk[j].path))
-				return reason_set(
-					why,
-					"disk %s belongs to VM '%s' too, and two VMs writing "
-					"one disk destroy it: copy it, or give it to both with "
-					"',ro'",
-					mine->disk[i].path, other_name);
-	return 0;
-}
-
 static int check_format(const char *path, bool boots, struct reason *why)
 {
 	static unsigned char head[64 * 1024];
@@ -206,28 +177,20 @@ static int check_own_disks(const struct definition *definition, struct reason *w
 					  "it a raw image? 'vm image import' converts others",
 					  path);
 		for (unsigned int j = 0; j < i; j++)
-			if (same_file(path, definition->disk[j].path))
+			if (overlap_same_disk(path, definition->disk[j].path))
 				return reason_set(why, "disk %s is this VM's disk %s as well", path,
 						  definition->disk[j].path);
 	}
 	return 0;
 }
 
-int machine_check_disks(const char *name, const struct definition *definition, bool running_only,
-			struct reason *why)
+int machine_check_overlaps(const char *name, const struct definition *definition, bool running_only,
+			   struct reason *why)
 {
-	char **names = store_names();
-	struct definition other;
-	struct reason ignored;
-	int failed = 0;
-
-	for (char **at = names; *at && !failed && definition->disks; at++)
-		if (strcmp(*at, name) &&
-		    (runtime_pid(*at) ? !store_read_started(*at, &other, &ignored)
-				      : !running_only && !store_read(*at, &other, &ignored)))
-			failed = check_against(definition, *at, &other, why);
-	store_free_names(names);
-	return failed;
+	return overlap_check_here(definition, why) ||
+			       overlap_check_others(name, definition, running_only, why)
+		       ? -1
+		       : 0;
 }
 
 static uint64_t linux_free_memory(void)
@@ -294,7 +257,7 @@ int machine_admit(const char *name, const struct definition *definition, struct 
 
 	if (machine_boot_choice(definition, &choice, why) || check_own_disks(definition, why) ||
 	    machine_check_formats(definition, why) ||
-	    machine_check_disks(name, definition, true, why))
+	    machine_check_overlaps(name, definition, true, why))
 		return -1;
 	return check_memory(name, definition, why);
 }

@@ -306,12 +306,30 @@ static int adopt(const char *name, const char *folder, struct reason *why)
 	return failed;
 }
 
+/* Where it came from it may still be: then the copy gets a MAC address of its own, and no ports. */
+static int settle(const char *name, bool *changed, struct reason *why)
+{
+	const struct change changes[] = {{.key = "mac"}, {.key = "publish"}};
+	struct definition definition;
+
+	*changed = false;
+	if (store_read(name, &definition, why))
+		return -1;
+	if (!machine_check_overlaps(name, &definition, false, why))
+		return 0;
+	*changed = true;
+	if (store_change(name, changes, 2, why) || store_read(name, &definition, why))
+		return -1;
+	return machine_check_overlaps(name, &definition, false, why);
+}
+
 int import_main(struct cli_call *call)
 {
 	const char *file = call->arg[0], *name = call->arg[1];
 	char folder[FILE_NAME_BYTES];
 	const char *const tar[] = {"tar", "-xzf", file, "-C", folder, NULL};
 	struct reason why, ignored;
+	bool changed;
 
 	if (units_check_name("VM", name, &why))
 		return fail(EXIT_USAGE, "%s", why.text);
@@ -326,9 +344,13 @@ int import_main(struct cli_call *call)
 			    name, disk_folder(folder, name));
 	say("reading %s ...", file);
 	if (make_folder(folder, &why) || run_program(tar, &why) || check_extracted(folder, &why) ||
-	    adopt(name, folder, &why)) {
+	    adopt(name, folder, &why) || settle(name, &changed, &why)) {
 		machine_delete(name, true, &ignored);
 		return fail(EXIT_FAILED, "%s: %s", file, why.text);
 	}
-	return machine_done(name, "'%s' is defined; 'vm start %s' starts it", name, name);
+	return machine_done(name, "'%s' is defined%s; 'vm start %s' starts it", name,
+			    changed ? ", with a MAC address of its own and no published ports, for "
+				      "another VM has them"
+				    : "",
+			    name);
 }

@@ -206,7 +206,9 @@ static int check_files(const char *name, const struct definition *definition, st
 		return -1;
 	if (guest_check_cloud_init(definition, why) || machine_check_formats(definition, why))
 		return -1;
-	return machine_check_disks(name, definition, false, why);
+	if (net_known(definition->net, why))
+		return -1;
+	return machine_check_overlaps(name, definition, false, why);
 }
 
 int machine_create(struct cli_call *call, const char *name, const char *image)

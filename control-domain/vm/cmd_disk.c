@@ -72,8 +72,8 @@ static int add(const char *name, struct definition *definition, const char *what
 
 	if (machine_option(name, definition_find_key("disk"), what, definition, true, &why))
 		return fail(EXIT_USAGE, "%s", why.text);
-	if (machine_check_disks(name, definition, false, &why) || machine_make_disks(name, &why) ||
-	    save_disks(name, definition, &why))
+	if (machine_check_overlaps(name, definition, false, &why) ||
+	    machine_make_disks(name, &why) || save_disks(name, definition, &why))
 		return fail(EXIT_FAILED, "%s", why.text);
 	return machine_done(name, "'%s' has disk %s%s", name,
 			    definition->disk[definition->disks - 1].path, later(name));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -133,6 +134,23 @@ static void learn_handles(struct printer *printer, const char *path)
 	free(text);
 }
 
+/* When the file has grown, its keeper moves it away and begins another. */
+static int go_on_in_new(struct printer *printer, int watch, int fd, const char *path)
+{
+	struct stat old, new;
+	int next;
+
+	if (fstat(fd, &old) || stat(path, &new) || old.st_ino == new.st_ino)
+		return fd;
+	next = open(path, O_RDONLY | O_CLOEXEC);
+	if (next < 0 || inotify_add_watch(watch, path, IN_MODIFY | IN_MOVE_SELF) < 0)
+		return fd;
+	print_rest(printer, fd); /* what came between the last look and the move */
+	close(fd);
+	print_rest(printer, next);
+	return next;
+}
+
 /*
  * Until the VM's process ends: then everything has been said. Nothing wakes us when the hypervisor
  * says something, so its log is looked at now and then.
@@ -144,16 +162,17 @@ static int follow(struct printer *printer, const char *name, const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char drained[4096];
 
-	if (fd < 0 || events[0].fd < 0 || inotify_add_watch(events[0].fd, path, IN_MODIFY) < 0)
+	if (fd < 0 || events[0].fd < 0 ||
+	    inotify_add_watch(events[0].fd, path, IN_MODIFY | IN_MOVE_SELF) < 0)
 		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
 	print_rest(printer, fd);
 	while (events[1].fd >= 0 && !events[1].revents) {
-		if (poll(events, 2, printer->hypervisor.fd < 0 ? -1 : HYPERVISOR_MS) < 0 &&
-		    errno != EINTR)
+		if (poll(events, 2, HYPERVISOR_MS) < 0 && errno != EINTR)
 			break;
 		while (read(events[0].fd, drained, sizeof(drained)) > 0)
 			continue;
 		print_rest(printer, fd);
+		fd = go_on_in_new(printer, events[0].fd, fd, path);
 		print_hypervisor(printer, NULL);
 		fflush(stdout);
 	}
@@ -168,7 +187,7 @@ static int follow(struct printer *printer, const char *name, const char *path)
 int logs_main(struct cli_call *call)
 {
 	const char *name = call->arg[0], *since = cli_value(call, "since");
-	char path[FILE_NAME_BYTES], older[FILE_NAME_BYTES + 8];
+	char path[FILE_NAME_BYTES], older[FILE_NAME_BYTES + 8], handle[FILE_NAME_BYTES];
 	static struct printer printer;
 	struct definition definition;
 	struct reason why;
@@ -191,6 +210,7 @@ int logs_main(struct cli_call *call)
 	hypervisor_log_open(&printer.hypervisor, name);
 	learn_handles(&printer, older);
 	learn_handles(&printer, path);
+	learn_handles(&printer, runtime_path(handle, name, "handle"));
 	print_file(&printer, older);
 	if (cli_has(call, "follow"))
 		return follow(&printer, name, path);

@@ -158,6 +158,14 @@ static int collect(struct cli_call *call, const char *name, struct edit *edit, s
 	return definition_check(&edit->definition, why);
 }
 
+static bool changes(const struct edit *edit, const char *key)
+{
+	for (unsigned int i = 0; i < edit->keys; i++)
+		if (!strcmp(edit->key[i]->name, key))
+			return true;
+	return false;
+}
+
 int set_main(struct cli_call *call)
 {
 	const char *name = call->arg[0];
@@ -172,7 +180,8 @@ int set_main(struct cli_call *call)
 		return code;
 	if (collect(call, name, &edit, &why))
 		return fail(EXIT_USAGE, "%s", why.text);
-	if (machine_check_disks(name, &edit.definition, false, &why) || save(name, &edit, &why))
+	if ((changes(&edit, "net") && net_known(edit.definition.net, &why)) ||
+	    machine_check_overlaps(name, &edit.definition, false, &why) || save(name, &edit, &why))
 		return fail(EXIT_FAILED, "%s", why.text);
 	return machine_done(name, "'%s' is changed%s", name, apply_now(name, &edit));
 }
@@ -208,6 +217,7 @@ int autostart_main(struct cli_call *call)
 static int run_editor(const char *path)
 {
 	const char *editor = getenv("VISUAL");
+	char line[PATH_BYTES];
 	int status;
 	pid_t child;
 
@@ -215,9 +225,10 @@ static int run_editor(const char *path)
 		editor = getenv("EDITOR");
 	if (!editor || !*editor)
 		editor = "vi";
+	snprintf(line, sizeof(line), "%s \"$1\"", editor); /* it may have options, quotes and all */
 	child = fork();
 	if (!child) {
-		execlp("sh", "sh", "-c", "exec $0 \"$1\"", editor, path, (char *)NULL);
+		execlp("sh", "sh", "-c", line, "sh", path, (char *)NULL);
 		_exit(127);
 	}
 	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
@@ -227,39 +238,91 @@ static int run_editor(const char *path)
 			      "the editor '%s' did not end well; set EDITOR to another", editor);
 }
 
+/* What the editor is given: the definition, or what an earlier `vm edit` could not use. */
+static int begin_edit(const char *path, const char *copy, struct reason *why)
+{
+	char *text;
+	int failed;
+
+	if (!access(copy, F_OK)) {
+		fprintf(stderr, "vm: note: going on with %s; delete it to start afresh\n", copy);
+		return 0;
+	}
+	text = read_text(path, DEFINITION_FILE_MAX);
+	failed = text ? write_text(copy, text, why)
+		      : reason_set(why, "%s: %s", path, strerror(errno));
+	free(text);
+	return failed;
+}
+
+/* Reads the edited text and checks it as `vm set` does. The text, or NULL with @why. */
+static char *read_edited(const char *name, const char *path, const char *copy, struct reason *why)
+{
+	char *text = read_text(copy, DEFINITION_FILE_MAX);
+	struct definition checked;
+
+	if (!text)
+		reason_set(why, "%s: %s", copy, strerror(errno));
+	else if (!definition_parse(path, text, &checked, why) && !net_known(checked.net, why) &&
+		 !machine_check_overlaps(name, &checked, false, why))
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* Unless the definition has changed since @before, by `vm set` in another shell. */
+static int finish_edit(const char *name, const char *path, const char *before, const char *text,
+		       struct reason *why)
+{
+	char *now;
+	int failed = store_lock(why);
+
+	if (failed)
+		return failed;
+	now = read_text(path, DEFINITION_FILE_MAX);
+	if (!now || strcmp(now, before))
+		failed = reason_set(why, "'%s' has changed or gone while it was edited", name);
+	else
+		failed = write_text(path, text, why);
+	free(now);
+	store_unlock();
+	return failed;
+}
+
 int edit_main(struct cli_call *call)
 {
 	const char *name = call->arg[0];
-	char path[FILE_NAME_BYTES], copy[FILE_NAME_BYTES + 16], *text;
+	char path[FILE_NAME_BYTES], copy[FILE_NAME_BYTES + 16], *before, *text = NULL;
 	struct definition checked;
 	struct reason why;
-	int code;
+	int code = EXIT_OK;
 
 	if (!store_exists(name)) /* a broken one is what one wants to edit */
 		return store_load(name, &checked);
-	text = read_text(store_path(path, name), DEFINITION_FILE_MAX);
+	before = read_text(store_path(path, name), DEFINITION_FILE_MAX);
 	snprintf(copy, sizeof(copy), "%s.edit", path);
-	if (!text || write_text(copy, text, &why)) {
-		free(text);
-		return fail(EXIT_FAILED, "%s: %s", path, text ? why.text : strerror(errno));
-	}
-	free(text);
-	while (!(code = run_editor(copy))) {
-		text = read_text(copy, DEFINITION_FILE_MAX);
-		if (text && !definition_parse(path, text, &checked, &why))
+	if (!before || begin_edit(path, copy, &why))
+		code = fail(EXIT_FAILED, "%s: %s", path, before ? why.text : strerror(errno));
+	while (!code && !(code = run_editor(copy))) {
+		text = read_edited(name, path, copy, &why);
+		if (text)
 			break;
-		free(text);
-		text = NULL;
 		fprintf(stderr, "vm: %s\n", why.text);
-		if (!ask("Edit again?")) {
-			code = fail(EXIT_FAILED, "'%s' is unchanged", name);
-			break;
-		}
+		if (!ask("Edit again?"))
+			code = fail(
+				EXIT_FAILED,
+				"'%s' is unchanged; what was written is in %s, and 'vm edit %s' "
+				"goes on with it",
+				name, copy, name);
 	}
-	if (!code && write_text(path, text, &why))
-		code = fail(EXIT_FAILED, "%s", why.text);
-	if (!code)
-		free(text);
+	if (!code && finish_edit(name, path, before, text, &why))
+		code = fail(EXIT_FAILED, "%s; what was written is in %s", why.text, copy);
+	free(before);
+	free(text);
+	if (code)
+		return code;
 	unlink(copy);
-	return code ? code : machine_done(name, "'%s' is changed", name);
+	return machine_done(name, "'%s' is changed%s", name,
+			    runtime_pid(name) ? "; it runs, so this takes effect at its next start"
+					      : "");
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What the hypervisor said of a VM. It knows VMs by a handle, its driver names them after the
- * device model's process; `vm` finds the handle once the VM runs and notes it in the VM's log.
+ * device model's process; `vm` finds the handle once the VM runs and notes it in the VM's log,
+ * and once more beside it, for a log gets lost as it grows.
  * Lines of the hypervisor's log that name the handle are then the VM's. Their times count from its
  * own start, so they are put on our clock first.
  */
@@ -50,6 +51,7 @@ void hypervisor_note(const char *name, pid_t keeper)
 		if (info.info.handle && dash && !strcmp(dash, end)) {
 			snprintf(note, sizeof(note), NOTE "%x", info.info.handle);
 			log_append(name, note);
+			log_keep(name, "handle", note);
 			break;
 		}
 		info = (struct hornero_vm_info){.slot = info.slot + 1};

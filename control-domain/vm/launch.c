@@ -80,11 +80,12 @@ static void make_arguments(struct launch *launch)
 	add_devices(launch);
 	add_argument(launch, "--control", launch->control);
 	add_argument(launch, "--status", launch->status);
+	add_argument(launch, "--log", launch->log);
 	add_argument(launch, "--label", launch->label);
 	launch->argv[launch->argc] = NULL;
 }
 
-/* The log goes on across starts; when it has grown, the older half of two is dropped. */
+/* The log goes on across starts; the device model's keeper drops the older half of two later on. */
 static int open_log(const struct launch *launch, struct reason *why)
 {
 	char older[FILE_NAME_BYTES + 8];

@@ -80,9 +80,12 @@ int machine_admit(const char *name, const struct definition *definition, struct 
 /** Disk files that are no raw images, or an ISO image to boot from. 0, or -1 with @why. */
 int machine_check_formats(const struct definition *definition, struct reason *why);
 
-/** Disks only, against all other VMs' definitions; what `create` and `set` check. */
-int machine_check_disks(const char *name, const struct definition *definition, bool running_only,
-			struct reason *why);
+/**
+ * Disks, MAC address and ports against the control domain and all other VMs (or those that run);
+ * what `create` and `set` check. 0, or -1 with @why.
+ */
+int machine_check_overlaps(const char *name, const struct definition *definition, bool running_only,
+			   struct reason *why);
 
 /** Free memory for guests, in bytes: the hypervisor's pool, or this Linux's free memory. */
 uint64_t machine_free_memory(bool *is_pool);
@@ -122,6 +125,9 @@ int console_attach(const char *name, bool *ended);
 /** Network: make what @definition needs; @tap gets the interface's name, or "". */
 int net_prepare(const char *name, const struct definition *definition, char tap[16],
 		struct reason *why);
+
+/** Whether there is such a network; what `create` and `set` check. 0, or -1 with @why. */
+int net_known(const char *network, struct reason *why);
 
 /** Remove the tap interface of a VM that is being deleted. */
 void net_remove(const char *name);

@@ -137,31 +137,49 @@ void net_remove(const char *name)
 		tap_remove(net_tap_name(name, tap));
 }
 
+int net_known(const char *network, struct reason *why)
+{
+	char path[FILE_NAME_BYTES];
+	bool is_bridge;
+
+	if (!strcmp(network, NAT_BRIDGE))
+		return reason_set(why, "%s is the bridge of the network 'nat'; write 'nat'",
+				  network);
+	if (!strcmp(network, "none") || !strcmp(network, "nat") ||
+	    !access(net_record(path, network), F_OK))
+		return 0;
+	if (!net_exists(network, &is_bridge))
+		return reason_set(
+			why,
+			"there is no network '%s'; 'vm net' lists them, 'vm net create %s' makes "
+			"one among VMs",
+			network, network);
+	if (is_bridge)
+		return 0;
+	return reason_set(
+		why,
+		"%s is a network card, not a network; 'vm net create NAME --uplink %s' makes "
+		"one of it",
+		network, network);
+}
+
 /* A recorded network comes up when the first VM needs it. */
 static int net_check(const char *network, struct reason *why)
 {
-	char path[FILE_NAME_BYTES], card[16];
+	char card[16];
 	bool is_bridge;
 
+	if (net_known(network, why))
+		return -1;
 	if (net_exists(network, &is_bridge))
-		return is_bridge ? 0
-				 : reason_set(why,
-					      "%s is a network card, not a network; 'vm net' lists "
-					      "those there are",
-					      network);
+		return 0;
 	if (*uplink_card(network, card))
 		return reason_set(
 			why,
 			"network '%s' belongs to the card %s, which is not there; 'vm net "
 			"delete %s' forgets it",
 			network, card, network);
-	if (!access(net_record(path, network), F_OK))
-		return bridge_create(network, why);
-	return reason_set(
-		why,
-		"there is no network '%s'; 'vm net' lists them, 'vm net create %s' makes one "
-		"among VMs",
-		network, network);
+	return bridge_create(network, why);
 }
 
 /* VMs that run, and the one that is about to, on networks of other kinds than nat. */

@@ -53,6 +53,12 @@ char *net_write_hosts(const struct net_hosts *hosts);
 /** The nftables rules for the subnet and the guests that run, to be freed. Pure. */
 char *net_write_rules(const char *subnet, const struct net_guest *guests, unsigned int count);
 
+/**
+ * Whether a line of /proc/net/tcp and its like, "SLOT: LOCAL:PORT REMOTE:PORT STATE ..." in
+ * hexadecimal, is a server of all addresses on @port. Pure.
+ */
+bool net_is_listening(const char *line, unsigned int port, bool udp);
+
 /** The tap interface of a VM: "vm-" and the name, or a hash where that is too long. Pure. */
 const char *net_tap_name(const char *name, char tap[16]);
 

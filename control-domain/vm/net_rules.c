@@ -206,3 +206,14 @@ const char *net_tap_name(const char *name, char tap[16])
 	snprintf(tap, 16, "vm_%02x%02x%02x%02x%02x", hash[1], hash[2], hash[3], hash[4], hash[5]);
 	return tap;
 }
+
+/* Of all addresses: what listens on nat0 alone is nothing that the outside meets. */
+bool net_is_listening(const char *line, unsigned int port, bool udp)
+{
+	const unsigned int listening = udp ? 7 : 10;
+	char local[33];
+	unsigned int own, state;
+
+	return sscanf(line, " %*u: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x", local, &own, &state) == 3 &&
+	       own == port && state == listening && !local[strspn(local, "0")];
+}

@@ -270,3 +270,13 @@ void log_append(const char *name, const char *text)
 		fprintf(stderr, "vm: %s: not written\n", path);
 	close(fd);
 }
+
+void log_keep(const char *name, const char *file, const char *text)
+{
+	char path[FILE_NAME_BYTES], line[512];
+	struct reason why;
+
+	snprintf(line, sizeof(line), "%.64s: %.380s\n", name, text);
+	if (write_text(runtime_path(path, name, file), line, &why))
+		fprintf(stderr, "vm: %s\n", why.text);
+}

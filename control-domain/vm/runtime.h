@@ -99,3 +99,6 @@ bool log_last_end(const char *name, char *text, size_t size, enum vm_end *end);
 
 /** Append a line of ours to the log, as the device model would. */
 void log_append(const char *name, const char *text);
+
+/** Write the same line into a file of its own, which does not get lost as a log does. */
+void log_keep(const char *name, const char *file, const char *text);

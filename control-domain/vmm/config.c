@@ -33,6 +33,7 @@ const char config_help[] =
 	"                         socket (default)\n"
 	"  --control PATH         control socket to create; README.md has its protocol\n"
 	"  --status FILE          file that always tells the state; status.h has its form\n"
+	"  --log FILE             standard error goes there; FILE.1 is older, each has 1 MiB\n"
 	"  --label TEXT           put into the status file, for whoever reads it\n"
 	"  --no-reboot            a reset ends the VM\n"
 	"  --user UID             user to run as when started by root (default: one of its own)\n"
@@ -55,6 +56,7 @@ enum option_id {
 	OPTION_CONTROL,
 	OPTION_STATUS,
 	OPTION_LABEL,
+	OPTION_LOG,
 	OPTION_NO_REBOOT,
 	OPTION_USER,
 	OPTION_SANDBOX,
@@ -75,6 +77,7 @@ static const struct option options[] = {
 	{"control", required_argument, NULL, OPTION_CONTROL},
 	{"status", required_argument, NULL, OPTION_STATUS},
 	{"label", required_argument, NULL, OPTION_LABEL},
+	{"log", required_argument, NULL, OPTION_LOG},
 	{"no-reboot", no_argument, NULL, OPTION_NO_REBOOT},
 	{"user", required_argument, NULL, OPTION_USER},
 	{"sandbox", required_argument, NULL, OPTION_SANDBOX},
@@ -297,6 +300,9 @@ static int parse_option(struct config *config, enum option_id id, const char *te
 	case OPTION_LABEL:
 		config->label = text;
 		return parse_label(text, why);
+	case OPTION_LOG:
+		config->log = text;
+		return 0;
 	case OPTION_NO_REBOOT:
 		config->reset_ends = true;
 		return 0;

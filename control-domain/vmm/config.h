@@ -38,6 +38,7 @@ struct config {
 	const char *control; /* path of the control socket, or NULL */
 	const char *status;  /* path of the status file, or NULL */
 	const char *label;   /* put into it */
+	const char *log;     /* path of the log, or NULL: standard error as it is */
 	bool check;	     /* validate only */
 	bool help;
 	bool reset_ends; /* --no-reboot */

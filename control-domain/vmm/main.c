@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "log_file.h"
 #include "machine.h"
 #include "sandbox.h"
 #include "say.h"
@@ -75,6 +76,8 @@ int main(int argc, char **argv)
 		fputs(config_help, stdout);
 		return 0;
 	}
+	if (config.log && log_file_open(config.log, &why))
+		return refuse(&why);
 	say_begin(config.name);
 	if (!config.check && status_open(&config, &why))
 		return refuse(&why);

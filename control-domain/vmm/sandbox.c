@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "log_file.h"
 #include "machine.h"
 #include "say.h"
 
@@ -36,8 +37,8 @@ static void forward_signal(int number)
 	kill(child_pid, number);
 }
 
-/* Waits for the VM's end; returns its exit status. */
-static int keep(const struct config *config, pid_t child)
+/* Waits for the VM's end; returns its exit status. @said: what it says for the log, or -1. */
+static int keep(const struct config *config, pid_t child, int said)
 {
 	struct sigaction action = {.sa_handler = forward_signal};
 	int status;
@@ -46,6 +47,8 @@ static int keep(const struct config *config, pid_t child)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
+	if (said >= 0)
+		log_file_copy(config->log, said);
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			return MACHINE_HOST_FAILED;
@@ -99,15 +102,23 @@ int sandbox_fork(const struct config *config, int *keeper, struct reason *why)
 	if (unshare(CLONE_NEWPID))
 		return reason_set(why, "sandbox: PID namespace: %s; or use --sandbox off",
 				  strerror(errno));
-	int ends[2];
-	pid_t child = pipe2(ends, O_CLOEXEC) ? -1 : fork();
+	int ends[2], said[2] = {-1, -1};
+	pid_t child = -1;
 
+	if (!pipe2(ends, O_CLOEXEC) && !(config->log && pipe2(said, O_CLOEXEC)))
+		child = fork();
 	if (child < 0)
 		return reason_set(why, "sandbox: fork: %s", strerror(errno));
-	if (child)
-		_exit(keep(config, child));
+	if (child) {
+		close(said[1]);
+		_exit(keep(config, child, said[0]));
+	}
 	keeper_lives = ends[0];
 	close(ends[1]);
+	if (config->log && (dup2(said[1], STDOUT_FILENO) < 0 || dup2(said[1], STDERR_FILENO) < 0))
+		return reason_set(why, "sandbox: log: %s", strerror(errno));
+	close(said[0]);
+	close(said[1]);
 	return 0;
 }
 

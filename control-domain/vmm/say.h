@@ -2,8 +2,8 @@
 /*
  * The device model's log: one line a message on standard error, with time and VM name.
  *
- * `vm logs` shows these lines. There is no log file handling here: whoever starts the device
- * model points standard error to where it belongs. What a guest can trigger goes through
+ * `vm logs` shows these lines. There is no log file handling here (log_file.h has it): standard
+ * error is where they belong. What a guest can trigger goes through
  * say_limited(), so that no guest fills the control domain's disk.
  */
 #pragma once

@@ -43,8 +43,8 @@ void status_write(const struct machine *machine)
 		return;
 	status_count++;
 	memset(text, '\n', sizeof(text));
-	int used = snprintf(text, sizeof(text), "%u %s %llu %llu %u %s\n%.500s\n%u",
-			    status_count, machine_state_names[machine->state], started_s,
+	int used = snprintf(text, sizeof(text), "%u %s %llu %llu %u %s\n%.500s\n%u", status_count,
+			    machine_state_names[machine->state], started_s,
 			    (unsigned long long)config->memory_bytes, config->cpus, config->label,
 			    machine->why, status_count);
 

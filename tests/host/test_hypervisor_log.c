@@ -16,6 +16,11 @@ void log_append(const char *name, const char *said)
 	(void)name, (void)said;
 }
 
+void log_keep(const char *name, const char *file, const char *said)
+{
+	(void)name, (void)file, (void)said;
+}
+
 TEST(lines_of_this_vm_only)
 {
 	struct hypervisor_log log = {.name = "web", .began = 1700000000};

@@ -125,3 +125,24 @@ TEST(tap_names_fit_and_differ)
 	net_tap_name("a.b", a); /* a dot would mean another thing in /proc/sys */
 	CHECK(!strchr(a, '.'));
 }
+
+TEST(a_server_of_all_addresses_is_known)
+{
+	const char *all =
+		"   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000";
+	const char *all_ipv6 = "   1: 00000000000000000000000000000000:0016 "
+			       "00000000000000000000000000000000:0000 0A 00000000:00000000";
+	const char *of_nat0 = "   2: 0100560A:0035 00000000:0000 0A 00000000:00000000";
+	const char *connection = "   3: 0F02000A:0016 0202000A:C350 01 00000000:00000000";
+	const char *udp = "  77: 00000000:0043 00000000:0000 07 00000000:00000000";
+
+	CHECK(net_is_listening(all, 22, false));
+	CHECK(!net_is_listening(all, 22, true));
+	CHECK(!net_is_listening(all, 2222, false));
+	CHECK(net_is_listening(all_ipv6, 22, false));
+	CHECK(!net_is_listening(of_nat0, 53, false));
+	CHECK(!net_is_listening(connection, 22, false));
+	CHECK(net_is_listening(udp, 67, true));
+	CHECK(!net_is_listening("  sl  local_address rem_address   st tx_queue", 0, false));
+	CHECK(!net_is_listening("", 22, false));
+}

@@ -51,10 +51,31 @@ def test_edit_refuses_what_is_wrong(vm, answer, memory):
     result = vm.run("edit", "web", stdin=answer)  # no terminal: it does not ask
     assert result.code == 1 and "web.conf:3: memory: '512' has no unit" in result.err
     assert vm.rows()["web"]["memory_bytes"] == memory
-    vm.env["EDITOR"] = "sed -i s/512M/256M/"
-    vm.ok("edit", "web")
+    left = vm.conf("web").with_name("web.conf.edit")
+    assert f"what was written is in {left}" in result.err and "memory = 512\n" in left.read_text()
+    vm.env["EDITOR"] = "sed -i 's/512$/256M/'"
+    assert "going on with" in vm.ok("edit", "web").err
     assert vm.rows()["web"]["memory_bytes"] == 256 << 20
     assert list(vm.conf("web").parent.iterdir()) == [vm.conf("web")]
+
+
+def test_edit_checks_what_set_checks(vm):
+    vm.ok("create", "web", "--image", "demo", "-d", "10M")
+    vm.ok("create", "two", "--image", "demo")
+    disk = vm.root / "var/lib/hornero/vms/web/disk0.raw"
+    vm.env["EDITOR"] = f"sed -i '$a disk = {disk}'"
+    assert f"disk {disk} belongs to VM 'web' too" in vm.run("edit", "two").err
+    vm.conf("two").with_name("two.conf.edit").unlink()
+    vm.env["EDITOR"] = "sed -i 's/net = nat/net = nosuch/'"
+    assert "there is no network 'nosuch'" in vm.run("edit", "two").err
+
+
+def test_edit_does_not_undo_another_change(vm):
+    vm.ok("create", "web", "--image", "demo")
+    vm.env["EDITOR"] = f"{VM} set web -m 1G; sed -i s/512M/256M/"
+    refused = vm.run("edit", "web")
+    assert refused.code == 1 and "'web' has changed or gone while it was edited" in refused.err
+    assert vm.rows()["web"]["memory_bytes"] == 1 << 30
 
 
 def test_edit_mends_a_broken_definition(vm):
@@ -344,6 +365,50 @@ def test_completion(vm):
     assert complete("vm", "start", "w") == ["web"]
     assert complete("vm", "create", "--mem") == ["--memory"]
     assert complete("vm", "run", "x", "--image", "") == ["demo"]
+
+
+def test_a_log_is_followed_into_its_next_file(vm):
+    """The device model's keeper moves it away when it has grown (host/test_devmodel_log.c)."""
+    vm.ok("run", "web", "--image", "demo", "--detach")
+    log = vm.root / "run/hornero/vms/web/log"
+    with subprocess.Popen([VM, "logs", "web", "-f"], env=vm.env, stdout=subprocess.PIPE, text=True) as follower:
+        while "running" not in follower.stdout.readline():
+            pass
+        log.rename(f"{log}.1")
+        log.write_text("2026-01-31T12:00:00Z web: said in the next file\n")
+        assert follower.stdout.readline().endswith("said in the next file\n")
+        vm.ok("kill", "web")
+        follower.communicate(timeout=30)
+
+
+def test_a_network_is_known_when_it_is_written_down(vm):
+    for name, said in (("nosuch", "there is no network 'nosuch'; 'vm net' lists them, 'vm net create nosuch' makes"),
+                       ("lo", "lo is a network card, not a network; 'vm net create NAME --uplink lo'"),
+                       ("nat0", "nat0 is the bridge of the network 'nat'; write 'nat'")):
+        refused = vm.run("create", "web", "--image", "demo", "-n", name)
+        assert refused.code == 1 and said in refused.err and not vm.rows()
+    vm.ok("create", "web", "--image", "demo")
+    assert "there is no network 'nosuch'" in vm.run("set", "web", "-n", "nosuch").err
+    assert vm.ok("show", "web", "--json").json["definition"]["net"] == "nat"
+    vm.conf("web").write_text(vm.conf("web").read_text().replace("net = nat", "net = gone"))
+    vm.ok("set", "web", "-m", "1G")  # what was there before is not this command's business
+
+
+def test_what_must_not_belong_to_two(vm):
+    vm.ok("create", "a", "--image", "demo", "-d", "10M", "--publish", "8080:80", "--mac", "02:00:00:00:00:aa")
+    vm.ok("create", "b", "--image", "demo", "-n", "none")
+    disk = vm.root / "var/lib/hornero/vms/a/disk0.raw"
+    os.link(disk, vm.root / "hard")
+    os.symlink(disk, vm.root / "soft")
+    for words, said in ((("--publish", "8080:81", "-n", "nat"), "port 8080 is published by VM 'a' already"),
+                        (("--mac", "02:00:00:00:00:AA", "-n", "nat"), "is the address of VM 'a' on network 'nat' too"),
+                        (("--disk", vm.root / "hard"), "belongs to VM 'a' too"),
+                        (("--disk", vm.root / "soft"), "belongs to VM 'a' too")):
+        for command in (("set", "b"), ("create", "c", "--image", "demo")):
+            refused = vm.run(*command, *words)
+            assert refused.code == 1 and said in refused.err, (command, words, refused.err)
+    vm.ok("set", "b", "--publish", "8080:81/udp", "-n", "nat")
+    vm.ok("set", "b", "--mac", "02:00:00:00:00:AA", "-n", "none", "publish=")  # no card, no address
 
 
 def test_networks(vm):
