@@ -145,7 +145,10 @@ int machine_make_disks(const char *name, struct reason *why)
 		return -1;
 	for (unsigned int i = 0; i < new_disk_count; i++) {
 		if (!access(new_disks[i].path, F_OK))
-			return reason_set(why, "%s: it exists already", new_disks[i].path);
+			return reason_set(why,
+					  "%s: it exists already, from a VM of that name; take it "
+					  "by --disk FILE, or remove it",
+					  new_disks[i].path);
 		if (make_disk(new_disks[i].path, new_disks[i].bytes, new_disks[i].from, why)) {
 			remove_new_disks(name);
 			return -1;

@@ -30,17 +30,19 @@ static struct json_object *disk_json(const struct disk *disk, unsigned int numbe
 static int print_disks(const struct definition *definition)
 {
 	struct json_object *rows = json_object_new_array();
+	char all[16], used[16];
 
 	if (!definition->disks)
 		say("It has no disk; 'vm disk NAME add 10G' makes one.");
 	else
-		say("NO  %10s %10s  PATH", "SIZE", "USED");
+		say("NO  %6s  %6s  PATH", "SIZE", "USED");
 	for (unsigned int i = 0; i < definition->disks; i++) {
 		const struct disk *disk = &definition->disk[i];
 
-		say("%2u  %9.1fM %9.1fM  %s%s", i, (double)file_bytes(disk->path) / (double)MIB,
-		    (double)file_used_bytes(disk->path) / (double)MIB, disk->path,
-		    disk->read_only ? " (read-only)" : "");
+		say("%2u  %6s  %6s  %s%s", i,
+		    units_print_about((double)file_bytes(disk->path), all, sizeof(all)),
+		    units_print_about((double)file_used_bytes(disk->path), used, sizeof(used)),
+		    disk->path, disk->read_only ? " (read-only)" : "");
 		json_object_array_add(rows, disk_json(disk, i));
 	}
 	if (say_json)
@@ -121,6 +123,7 @@ static int grow(const char *name, const struct definition *definition, const cha
 {
 	unsigned int number;
 	uint64_t bytes, old;
+	char has[32];
 	struct reason why;
 	int code = find(definition, what, &number);
 
@@ -137,8 +140,8 @@ static int grow(const char *name, const struct definition *definition, const cha
 	if (stat(path, &status) || !S_ISREG(status.st_mode))
 		return fail(EXIT_FAILED, "%s is no file; grow it where it comes from", path);
 	if (bytes < old)
-		return fail(EXIT_USAGE, "%s has %.1fM and would lose its end; disks only grow",
-			    path, (double)old / (double)MIB);
+		return fail(EXIT_USAGE, "%s has %s and would lose its end; disks only grow", path,
+			    units_print_size(old, has, sizeof(has)));
 	if (truncate(path, (off_t)bytes))
 		return fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
 	return machine_done(name, "%s has %s now; the guest has to grow its file system", path,

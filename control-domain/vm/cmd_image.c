@@ -32,6 +32,8 @@ static int list_images(void)
 
 	if (!*names)
 		say("There is no image; 'vm image import FILE' adds one.");
+	else
+		say("%-16s %-6s  %s", "NAME", "BOOTS", "DESCRIPTION");
 	for (char **name = names; *name; name++) {
 		bool good = !store_image(*name, &image, &why);
 		struct json_object *row = json_object_new_object();
@@ -46,7 +48,7 @@ static int list_images(void)
 		json_object_object_add(row, "has_disk",
 				       json_object_new_boolean(good && *image.disk));
 		json_object_array_add(rows, row);
-		say("%-16s %s", *name, text);
+		say("%-16s %-6s  %s", *name, !good ? "-" : *image.kernel ? "kernel" : "disk", text);
 	}
 	if (say_json)
 		print_json(rows);

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -50,8 +51,9 @@ static void take(struct round *round)
 		runtime_read(*name, &runtime);
 		snprintf(sample->name, sizeof(sample->name), "%s", *name);
 		sample->state = runtime.state;
-		sample->memory_bytes =
-			store_read(*name, &definition, &ignored) ? 0 : definition.memory_bytes;
+		sample->memory_bytes = store_read_started(*name, &definition, &ignored)
+					       ? 0
+					       : definition.memory_bytes;
 		sample->stats = control_ask(fd, "stats", NULL, &ignored);
 		sample->taken_ms = now_ms();
 		close(fd);
@@ -176,9 +178,10 @@ static double by_net(const struct rates *rates)
 
 static const struct order {
 	const char *name;
+	char key;
 	double (*value)(const struct rates *rates);
-} orders[] = {{"cpu", by_cpu},	 {"exits", by_exits}, {"memory", by_memory},
-	      {"disk", by_disk}, {"net", by_net},     {"name", NULL}};
+} orders[] = {{"cpu", 'c', by_cpu},   {"exits", 'e', by_exits}, {"memory", 'm', by_memory},
+	      {"disk", 'd', by_disk}, {"net", 'n', by_net},	{"name", 'a', NULL}};
 enum { ORDERS = sizeof(orders) / sizeof(orders[0]) };
 
 static const struct order *order = &orders[0];
@@ -219,32 +222,56 @@ static struct json_object *rates_json(const struct rates *rates)
 }
 
 /* "mmio 120 port 30": those that happened. */
-static void print_reasons(const struct rates *rates)
+static void add_reasons(const struct rates *rates, char *line, size_t size)
 {
 	json_object_object_foreach(rates->exits_by_reason, reason, each)
 	{
+		size_t used = strlen(line);
+
 		if (json_object_get_int64(each))
-			printf(" %s %lld", reason, (long long)json_object_get_int64(each));
+			snprintf(line + used, size - used, " %s %lld", reason,
+				 (long long)json_object_get_int64(each));
 	}
 }
 
-static void print_rates(const struct rates *rates, size_t count)
+/* On a terminal nothing may wrap or scroll: @columns and @lines bound what is shown. */
+static void print_rates(const struct rates *rates, size_t count, size_t columns, size_t lines)
 {
-	char memory[32];
+	char memory[32], amount[4][16], line[512];
 
-	printf("%-16s %-8s %6s %7s %8s %8s %8s %8s %8s  %s\r\n", "NAME", "STATE", "CPU%", "MEMORY",
-	       "READ", "WRITE", "NET IN", "NET OUT", "EXITS/S", "BY REASON (rates in K/S)");
-	for (size_t i = 0; i < count; i++) {
-		printf("%-16.16s %-8s %6.1f %7s %8.0f %8.0f %8.0f %8.0f %8.0f ", rates[i].now->name,
-		       vm_state_names[rates[i].now->state], rates[i].cpu_percent,
-		       units_print_size(rates[i].now->memory_bytes, memory, sizeof(memory)),
-		       rates[i].disk_read / 1024, rates[i].disk_written / 1024,
-		       rates[i].net_received / 1024, rates[i].net_sent / 1024, rates[i].exits);
-		print_reasons(&rates[i]);
-		fputs("\r\n", stdout);
+	printf("%-14s %-7s %5s %6s %7s %7s %7s %7s %8s %s\r\n", "NAME", "STATE", "CPU%", "MEMORY",
+	       "READ/S", "WRITE/S", "RECV/S", "SENT/S", "EXITS/S", "OF");
+	for (size_t i = 0; i < count && i < lines; i++) {
+		const double each[] = {rates[i].disk_read, rates[i].disk_written,
+				       rates[i].net_received, rates[i].net_sent};
+
+		for (int n = 0; n < 4; n++)
+			units_print_about(each[n], amount[n], sizeof(amount[n]));
+		snprintf(line, sizeof(line), "%-14.14s %-7s %5.1f %6s %7s %7s %7s %7s %8.0f",
+			 rates[i].now->name, vm_state_names[rates[i].now->state],
+			 rates[i].cpu_percent,
+			 units_print_size(rates[i].now->memory_bytes, memory, sizeof(memory)),
+			 amount[0], amount[1], amount[2], amount[3], rates[i].exits);
+		add_reasons(&rates[i], line, sizeof(line));
+		printf("%.*s\r\n", (int)columns, line);
 	}
+	if (count > lines)
+		printf("... and %zu more\r\n", count - lines);
 	if (!count)
 		printf("No VM runs.\r\n");
+}
+
+/* What fits above the last line, which tells the keys. */
+static void print_screen(const struct rates *rates, size_t count)
+{
+	struct winsize window;
+	bool known = !ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) && window.ws_row && window.ws_col;
+
+	printf("\033[H\033[J");
+	print_rates(rates, count, known ? window.ws_col : 80,
+		    known && window.ws_row > 4 ? window.ws_row - 4 : 20);
+	printf("\r\nby %s; order: c(pu) e(xits) m(emory) d(isk) n(et) a(lphabet); q ends",
+	       order->name);
 }
 
 static void print_once(const struct rates *rates, size_t count)
@@ -258,7 +285,7 @@ static void print_once(const struct rates *rates, size_t count)
 		return;
 	}
 	json_object_put(rows);
-	print_rates(rates, count);
+	print_rates(rates, count, 512, SAMPLES_MAX);
 }
 
 /* A letter chooses the order; false at 'q'. Waits for the next round. */
@@ -272,7 +299,7 @@ static bool keys(void)
 		if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 3)
 			return false;
 		for (int i = 0; i < ORDERS; i++)
-			if (orders[i].name[0] == key)
+			if (orders[i].key == key)
 				order = &orders[i];
 	}
 	return true;
@@ -294,13 +321,9 @@ static int run_top(bool live)
 
 		qsort(rates, count, sizeof(rates[0]), largest_first);
 		if (live)
-			printf("\033[H\033[J");
-		if (live)
-			print_rates(rates, count);
+			print_screen(rates, count);
 		else
 			print_once(rates, count);
-		if (live)
-			printf("\r\nby %s; c e m d n(et): order, q: end", order->name);
 		fflush(stdout);
 		for (size_t i = 0; i < count; i++)
 			json_object_put(rates[i].exits_by_reason);

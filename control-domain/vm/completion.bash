@@ -9,7 +9,7 @@ _vm()
 		return
 	fi
 	case $before in
-	--image) mapfile -t COMPREPLY < <(compgen -W "$(vm image list | cut -d' ' -f1)" -- "$word"); return ;;
+	--image) mapfile -t COMPREPLY < <(compgen -W "$(vm image list | sed 1d | cut -d' ' -f1)" -- "$word"); return ;;
 	--net | -n) mapfile -t COMPREPLY < <(compgen -W "none nat" -- "$word"); return ;;
 	--kernel | --initrd | --disk | -d) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
 	esac

@@ -47,6 +47,23 @@ const char *units_print_size(uint64_t bytes, char *buffer, size_t size)
 	return buffer;
 }
 
+const char *units_print_about(double bytes, char *buffer, size_t size)
+{
+	static const char units[] = "BKMGT";
+	int unit = 0;
+
+	while (bytes >= 1000 && unit < 4) {
+		bytes /= (double)KIB;
+		unit++;
+	}
+	bool fine = unit && bytes < 9.95 && bytes - (double)(int)bytes >= 0.05;
+
+	snprintf(buffer, size, "%.*f%c", fine ? 1 : 0, bytes, units[unit]);
+	if (!strcmp(buffer, "0B"))
+		buffer[1] = '\0';
+	return buffer;
+}
+
 int units_parse_number(const char *text, uint64_t low, uint64_t high, uint64_t *value,
 		       struct reason *why)
 {

@@ -26,6 +26,9 @@ int units_parse_size(const char *text, uint64_t *bytes, struct reason *why);
 /** Bytes as the shortest size that units_parse_size() reads back, "512M". */
 const char *units_print_size(uint64_t bytes, char *buffer, size_t size);
 
+/** Bytes for people, at most 6 characters: "0", "512B", "1.5M", "128G". */
+const char *units_print_about(double bytes, char *buffer, size_t size);
+
 /** A decimal number from @low to @high. */
 int units_parse_number(const char *text, uint64_t low, uint64_t high, uint64_t *value,
 		       struct reason *why);

@@ -177,6 +177,13 @@ TEST(sizes)
 	CHECK_EQ(units_parse_size("9999999999M", &bytes, &why), -1);
 	CHECK_STREQ(units_print_size(1536 * MIB, text, sizeof(text)), "1536M");
 	CHECK_STREQ(units_print_size(2 * GIB, text, sizeof(text)), "2G");
+	CHECK_STREQ(units_print_about(0, text, sizeof(text)), "0");
+	CHECK_STREQ(units_print_about(512, text, sizeof(text)), "512B");
+	CHECK_STREQ(units_print_about(1000, text, sizeof(text)), "1K");
+	CHECK_STREQ(units_print_about(1536, text, sizeof(text)), "1.5K");
+	CHECK_STREQ(units_print_about(10.0 * GIB, text, sizeof(text)), "10G");
+	CHECK_STREQ(units_print_about(9.97 * MIB, text, sizeof(text)), "10M");
+	CHECK_STREQ(units_print_about(1e15, text, sizeof(text)), "909T");
 	CHECK_STREQ(units_print_time(59, text, sizeof(text)), "59s");
 	CHECK_STREQ(units_print_time(3 * 3600 + 5 * 60, text, sizeof(text)), "3h 5m");
 	CHECK_STREQ(units_print_time(50 * 3600, text, sizeof(text)), "2d 2h");

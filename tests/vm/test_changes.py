@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Definitions and disks changed, copied, moved; what a VM said and used."""
 
+import fcntl
 import hashlib
 import os
 import pty
 import select
+import struct
 import subprocess
 import tarfile
+import termios
 
 import pytest
 
@@ -311,8 +314,10 @@ def test_top(vm):
 
 
 def test_top_is_live_on_a_terminal(vm):
-    vm.ok("run", "demo", "--detach")
+    for name in ("of-15-letters-a", "b", "c", "d"):
+        vm.ok("run", name, "--image", "demo", "--detach")
     main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 7, 80, 0, 0))
     with subprocess.Popen([VM, "top"], env=vm.env, stdin=side, stdout=side, stderr=side) as top:
         os.close(side)
         seen = b""
@@ -323,10 +328,13 @@ def test_top_is_live_on_a_terminal(vm):
 
         while seen.count(b"\x1b[H\x1b[J") < 2:  # drawn anew
             seen += see()
-        assert b"EXITS/S" in seen and b"by cpu; c e m d n(et): order, q: end" in seen
-        os.write(main, b"m")
-        while b"by memory" not in seen:
-            seen += see()
+        assert b"EXITS/S" in seen and b"by cpu; order: c(pu) e(xits)" in seen
+        screen = seen.split(b"\x1b[H\x1b[J")[1].decode().split("\r\n")
+        assert len(screen) == 7 and max(map(len, screen)) <= 80 and "... and 1 more" in screen, screen
+        for key, by in (b"m", b"by memory;"), (b"n", b"by net;"), (b"a", b"by name;"):
+            os.write(main, key)
+            while by not in seen:
+                seen += see()
         os.write(main, b"q")
         assert top.wait(10) == 0
 
