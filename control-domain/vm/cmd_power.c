@@ -106,14 +106,19 @@ static int press_button(const char *name)
 	return fail(EXIT_STATE, "%s; 'vm kill %s' ends it as it is", why.text, name);
 }
 
-/* The VM runs on if it does not obey. */
-static int await_off(const char *name, int seconds)
+/* Until @seconds after the button was pressed, at @pressed_ms. The VM runs on if it does not obey.
+ */
+static int await_off(const char *name, int seconds, long long pressed_ms)
 {
+	const long long until = pressed_ms + seconds * 1000ll;
 	bool told = false;
-	int passed = 0;
+	long long left;
 
-	while (machine_wait(name, 1000)) {
-		if (++passed >= seconds)
+	while ((left = until - now_ms()) > 0 &&
+	       machine_wait(name, left < 1000 ? (int)left : 1000)) {
+		int passed = (int)((now_ms() - pressed_ms) / 1000);
+
+		if (passed >= seconds)
 			break;
 		show_progress(name, passed, seconds);
 		told = true;
@@ -143,12 +148,14 @@ static int stop_seconds(struct cli_call *call, int *seconds)
 static int stop_one_quietly(struct cli_call *call, const char *name)
 {
 	int seconds, code = require_running(name);
+	long long pressed_ms;
 
 	if (!code)
 		code = stop_seconds(call, &seconds);
+	pressed_ms = now_ms();
 	if (!code)
 		code = cli_has(call, "force") ? kill_it(name) : press_button(name);
-	return code ? code : await_off(name, seconds);
+	return code ? code : await_off(name, seconds, pressed_ms);
 }
 
 static int stop_one(struct cli_call *call, const char *name)
@@ -165,6 +172,7 @@ static int stop_all(struct cli_call *call)
 {
 	char **names = store_names();
 	int seconds, first = stop_seconds(call, &seconds);
+	long long pressed_ms;
 	char **name;
 
 	for (name = names; *name && !first; name++) {
@@ -177,8 +185,9 @@ static int stop_all(struct cli_call *call)
 		else
 			press_button(*name);
 	}
+	pressed_ms = now_ms();
 	while (name-- > names) {
-		int code = **name ? await_off(*name, seconds) : EXIT_OK;
+		int code = **name ? await_off(*name, seconds, pressed_ms) : EXIT_OK;
 
 		if (**name && !code)
 			machine_done(*name, "'%s' is off", *name);

@@ -56,7 +56,8 @@ const char *units_print_about(double bytes, char *buffer, size_t size)
 		bytes /= (double)KIB;
 		unit++;
 	}
-	bool fine = unit && bytes < 9.95 && bytes - (double)(int)bytes >= 0.05;
+	int tenths = (int)(bytes * 10 + 0.5);
+	bool fine = unit && tenths < 100 && tenths % 10;
 
 	snprintf(buffer, size, "%.*f%c", fine ? 1 : 0, bytes, units[unit]);
 	if (!strcmp(buffer, "0B"))

@@ -7,6 +7,7 @@ import pty
 import select
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -94,6 +95,15 @@ def test_stop_leaves_a_deaf_guest_running(vm):
     assert vm.state("demo") == "running"
     vm.ok("stop", "--force", "demo")
     assert vm.rows()["demo"]["why"] == "killed"
+
+
+def test_stop_of_all_waits_for_the_slowest_not_for_the_sum(vm):
+    for name in "abc":
+        vm.ok("run", name, "--image", "demo", "--detach", "--cmdline", "fake=deaf")
+    began = time.monotonic()
+    refused = vm.run("stop", "--all", "--timeout", "2")
+    assert refused.code == 5 and refused.err.count("has not powered off within 2 s and runs on") == 3
+    assert time.monotonic() - began < 5
 
 
 def test_kill_a_device_model_that_does_not_answer(vm):
