@@ -201,6 +201,13 @@ bool vlapic_has_interrupt(struct vlapic *v);
  * processor keeps it up to date from then on, until @v->moved. */
 uint16_t vlapic_interrupt_status(struct vlapic *v);
 
+/**
+ * The guest writes @icr in x2APIC mode, with virtual-interrupt delivery: a plain interrupt to
+ * itself goes into IRR and into *@status, the guest interrupt status as the processor has it.
+ * False, with nothing done: anything else, or a state that the general way has to look at.
+ */
+bool vlapic_self_ipi(struct vlapic *v, uint64_t icr, uint16_t *status) __must_use;
+
 /** Without it, with a TPR shadow: the TPR threshold, such that lowering TPR exits when that
  * unblocks something. */
 uint32_t vlapic_tpr_threshold(struct vlapic *v);

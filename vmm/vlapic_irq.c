@@ -7,6 +7,8 @@
 #include <vlapic_internal.h>
 
 #define OUTSTANDING BIT64(0)
+#define ICR_SELF    (UINT64_C(1) << 18) /* fixed, edge-triggered */
+#define ICR_ASSERT  BIT64(14)		/* of no meaning there */
 
 static uint32_t reg(const struct vlapic *v, uint32_t offset)
 {
@@ -71,6 +73,22 @@ void vlapic_merge(struct vlapic *v)
 		v->regs[VLAPIC_IRR / 4 + i * 8] |= (uint32_t)pir;
 		v->regs[VLAPIC_IRR / 4 + i * 8 + 4] |= (uint32_t)(pir >> 32);
 	}
+}
+
+bool vlapic_self_ipi(struct vlapic *v, uint64_t icr, uint16_t *status)
+{
+	uint8_t vector = (uint8_t)icr;
+
+	if ((icr & ~(UINT64_C(0xff) | ICR_ASSERT)) != ICR_SELF || vector < 16 || v->moved ||
+	    !vlapic_x2apic(v) || !(reg(v, VLAPIC_SVR) & SVR_ENABLE) ||
+	    (*vector_word(v, VLAPIC_TMR, vector) & 1u << vector % 32))
+		return false;
+	v->regs[VLAPIC_ICR / 4] = (uint32_t)icr;
+	v->regs[VLAPIC_ICR_HIGH / 4] = 0;
+	*vector_word(v, VLAPIC_IRR, vector) |= 1u << vector % 32;
+	if ((*status & 0xff) < vector)
+		*status = (uint16_t)((*status & 0xff00) | vector);
+	return true;
 }
 
 int vlapic_next_interrupt(struct vlapic *v)

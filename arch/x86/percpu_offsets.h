@@ -13,7 +13,6 @@
 /* struct vmx_cpu; vmx/vmx.h asserts these. */
 #define VMX_AT_SIPI_START 128
 #define VMX_CPUID_EXITS	  224
-#define VMX_VCPU	  1448
 
 /* struct speculation */
 #define SPECULATION_FILL_RSB 3

@@ -368,11 +368,6 @@ void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu)
 	(void)vcpu;
 }
 
-uint64_t vcpu_tsc(const struct vcpu *vcpu)
-{
-	return rdtsc() + vcpu->tsc_offset;
-}
-
 void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 {
 	if (!vcpu->running || !vcpu->vm->holds)
@@ -869,7 +864,7 @@ void machine_guest_exits(const struct machine_exit *exit)
 	vmcs_write_raw(VMCS_IDT_VECTORING.encoding, exit->vectoring);
 	vmcs_write_raw(VMCS_EXIT_INSN_LENGTH.encoding, exit->bytes & 15);
 	vmcs_write_raw(VMCS_ENTRY_INTERRUPTION.encoding, 0); /* as the processor leaves it */
-	if (!guest_quick(v->vcpu, v->cpu->gprs))
+	if (!guest_quick(v, v->cpu->gprs))
 		vcpu_handle_exit(v, v->cpu->gprs);
 }
 

@@ -22,9 +22,12 @@ bool machine_rdmsr(uint32_t msr, uint64_t *value);
 bool machine_wrmsr(uint32_t msr, uint64_t value);
 
 /* Before vmx.h, which uses them in functions of its own. */
-#define vmcs_read_raw(encoding)	    machine_field(encoding)
-#define vmcs_write_raw(encoding, v) machine_set_field(encoding, v)
-#define vmcs_try_read(encoding, v)  (*(v) = machine_field(encoding), true)
+#define vmcs_read_raw(encoding)	     machine_field(encoding)
+#define vmcs_write_raw(encoding, v)  machine_set_field(encoding, v)
+#define vmcs_read_sure(encoding)     machine_field(encoding)
+#define vmcs_write_sure(encoding, v) machine_set_field(encoding, v)
+#define vmcs_try_read(encoding, v)   (*(v) = machine_field(encoding), true)
+#define rdtsc()			     machine_tsc()
 
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmx.h>
@@ -33,7 +36,6 @@ bool machine_wrmsr(uint32_t msr, uint64_t value);
 #define vmx_clear(vmcs)		machine_vmclear(vmcs)
 #define vmx_load(vmcs)		machine_vmptrld(vmcs)
 #define this_vmx()		(machine_cpu()->vmx)
-#define rdtsc()			machine_tsc()
 #define rdmsr_safe(msr, value)	machine_rdmsr(msr, value)
 #define wrmsr_safe(msr, value)	machine_wrmsr(msr, value)
 #define wrmsr(msr, value)	((void)machine_wrmsr(msr, value))

@@ -45,6 +45,37 @@ TEST(every_entry_is_found)
 	CHECK_EQ(ask(4, 1).edx, 53);
 }
 
+/* Where there is a short way to the answer, it is the same. */
+TEST(constant_leaves)
+{
+	unsigned int constant = 0;
+
+	set_good();
+	for (uint32_t f = 0; f < 0x28; f++)
+		for (uint32_t half = 0; half < 2; half++) {
+			uint32_t function = f | half << 31;
+			const struct hv_cpuid *e = guest_cpuid_constant(&t, function);
+
+			constant += !!e;
+			for (uint32_t index = 0; e && index < 4; index++)
+				for (uint64_t cr4 = 0; cr4 <= BIT64(18); cr4 += BIT64(18)) {
+					struct cpuid_entry r =
+						guest_cpuid_answer(&t, function, index, cr4, index);
+
+					CHECK_EQ(r.eax, e->eax);
+					CHECK_EQ(r.ebx, e->ebx);
+					CHECK_EQ(r.ecx, function == 1
+								? guest_cpuid_osxsave(e->ecx, cr4)
+								: e->ecx);
+					CHECK_EQ(r.edx, e->edx);
+				}
+		}
+	CHECK(constant >= 4);
+	for (uint32_t i = 4; i < 0xe; i++)
+		CHECK(!guest_cpuid_constant(&t, i) == (i != 8 || !guest_cpuid_constant(&t, 8)));
+	CHECK(!guest_cpuid_constant(&t, 0x40000000));
+}
+
 TEST(what_is_not_there)
 {
 	set_good();

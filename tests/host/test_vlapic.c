@@ -324,6 +324,63 @@ TEST(self_ipi_needs_no_help)
 	CHECK_EQ(errors(v), 0x20);
 }
 
+TEST(self_ipi_in_short_is_the_same)
+{
+	static const uint64_t other[] = {0x40005,  0x4c055, 0x40155,
+					 0x40455,  0x80055, 0x100055,
+					 0x200055, 0x00055, UINT64_C(0x100040055)};
+	unsigned int done = 0;
+
+	for (unsigned int round = 0; round < 2000; round++) {
+		struct vlapic *v[2] = {fresh_x2apic(0, 9), fresh_x2apic(1, 9)};
+		uint64_t icr = 0x40000 | (round & 1) << 14 | round * 7 % 256;
+		bool enabled = round % 5, level = round % 11 == 0, moved = round % 13 == 0, taken;
+		uint8_t irr = (uint8_t)(16 + round * 31 % 240),
+			isr = (uint8_t)(16 + round * 17 % 240);
+		uint16_t status, want;
+
+		for (unsigned int i = 0; i < 2; i++) {
+			put(v[i], VLAPIC_SVR, enabled ? 0x1ff : 0xff);
+			vlapic_set_irr(v[i], isr, false);
+			vlapic_merge(v[i]);
+			vlapic_ack(v[i], isr);
+			vlapic_set_irr(v[i], irr, false);
+			if (level)
+				vlapic_set_irr(v[i], (uint8_t)icr, true);
+			vlapic_merge(v[i]);
+			status = vlapic_interrupt_status(v[i]);
+			v[i]->moved = moved;
+		}
+		put(v[1], VLAPIC_ICR, icr);
+		vlapic_merge(v[1]);
+		want = vlapic_interrupt_status(v[1]);
+		taken = vlapic_self_ipi(v[0], icr, &status);
+		CHECK_EQ(taken, enabled && !level && !moved && (uint8_t)icr >= 16);
+		if (!taken)
+			continue;
+		done++;
+		CHECK_EQ(status, want);
+		CHECK(!memcmp(page[0], page[1], sizeof(page[0])));
+		CHECK(!v[0]->moved);
+	}
+	CHECK(done > 500);
+	for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
+		struct vlapic *v = fresh_x2apic(0, 9);
+		uint16_t status = 0;
+
+		put(v, VLAPIC_SVR, 0x1ff);
+		v->moved = false;
+		CHECK(!vlapic_self_ipi(v, other[i], &status));
+		CHECK_EQ(status, 0);
+	}
+	struct vlapic *v = fresh(0, 9);
+	uint16_t status = 0;
+
+	put(v, VLAPIC_SVR, 0x1ff);
+	v->moved = false;
+	CHECK(!vlapic_self_ipi(v, 0x40055, &status)); /* no x2APIC */
+}
+
 TEST(msi_decoded)
 {
 	static const struct {

@@ -106,13 +106,15 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 
 	uint64_t start = rdtsc();
 	struct hv_exit_record *r = &v->ring[v->ring_head++ % EXIT_RING];
+	bool call = reason == VMX_EXIT_VMCALL; /* has no qualification, and delivers no event */
 
 	*r = (struct hv_exit_record){.tsc = start,
 				     .rip = vmread(VMCS_GUEST_RIP),
-				     .qualification = vmread(VMCS_EXIT_QUALIFICATION),
+				     .qualification = call ? 0 : vmread(VMCS_EXIT_QUALIFICATION),
 				     .reason = (uint16_t)reason,
 				     .vm = CONTROL_VM};
-	vmx_reinject_vectoring();
+	if (!call)
+		vmx_reinject_vectoring();
 	if (reason == VMX_EXIT_INIT) {
 		control_init(v);
 		return;

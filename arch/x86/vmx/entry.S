@@ -40,8 +40,7 @@
 	push %rax
 	mov %gs:CPU_GPRS, %rax
 	mov %rcx, 8(%rax)
-	pop %rcx
-	mov %rcx, 0(%rax)
+	popq 0(%rax)
 	mov %rdx, 16(%rax)
 	mov %rbx, 24(%rax)
 	mov %rsi, 48(%rax)
@@ -185,7 +184,6 @@ vmx_guest_exit:
 	jne 8f
 9:	mov %gs:CPU_VMX, %rdi
 	mov %rax, %rsi
-	mov VMX_VCPU(%rdi), %rdi
 	call guest_quick
 	test %al, %al
 	jz 7f

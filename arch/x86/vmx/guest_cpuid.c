@@ -11,7 +11,6 @@
 #define XSAVE_LEGACY_BYTES 576u
 #define EAXD1_XSAVEC	   2u
 #define ECXD_ALIGNED	   2u
-#define ECX1_OSXSAVE	   (1u << 27)
 #define ECX7_OSPKE	   (1u << 4)
 #define HYPERVISOR_LEAVES  0x40000000u
 /* CR4 bits that need no CPUID bit: VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
@@ -26,9 +25,17 @@ int guest_cpuid_set(struct guest_cpuid *t, const struct hv_cpuid *table, uint32_
 			return -HV_ERR_INVAL;
 	memcpy(t->entry, table, n * sizeof(*table));
 	memset(t->first, 0, sizeof(t->first));
-	for (uint32_t i = n; i-- > 0;)
-		if (cpuid_slot(t->entry[i].function) < CPUID_SLOTS)
-			t->first[cpuid_slot(t->entry[i].function)] = (uint8_t)i;
+	memset(t->constant, 0, sizeof(t->constant));
+	for (uint32_t i = n; i-- > 0;) {
+		const struct hv_cpuid *e = &t->entry[i];
+		uint32_t slot = cpuid_slot(e->function);
+		bool one = !(e->flags & 1) && e->function != LEAF_7 && e->function != LEAF_XSAVE;
+
+		if (slot >= CPUID_SLOTS)
+			continue;
+		t->first[slot] = (uint8_t)i;
+		t->constant[slot] = one ? e : NULL;
+	}
 	t->count = n;
 	return 0;
 }
@@ -75,7 +82,7 @@ struct cpuid_entry guest_cpuid_answer(const struct guest_cpuid *t, uint32_t func
 		return (struct cpuid_entry){0, 0, 0, 0};
 	r = (struct cpuid_entry){e->eax, e->ebx, e->ecx, e->edx};
 	if (function == 1)
-		r.ecx = (r.ecx & ~ECX1_OSXSAVE) | (cr4 & BIT64(18) ? ECX1_OSXSAVE : 0);
+		r.ecx = guest_cpuid_osxsave(r.ecx, cr4);
 	else if (function == LEAF_7 && index == 0)
 		r.ecx = (r.ecx & ~ECX7_OSPKE) | (cr4 & BIT64(22) ? ECX7_OSPKE : 0);
 	else if (function == LEAF_XSAVE && (index == 0 || (index == 1 && r.eax & EAXD1_XSAVEC)))

@@ -15,6 +15,8 @@ struct guest_cpuid {
 	struct hv_cpuid *entry; /* HV_MAX_CPUID of them, sorted by function, index */
 	uint32_t count;
 	uint8_t first[CPUID_SLOTS]; /* where to begin looking for a leaf */
+	/* the one entry of a leaf, if all there is to add is OSXSAVE; else NULL */
+	const struct hv_cpuid *constant[CPUID_SLOTS];
 };
 
 /** Take the @n entries of @table. -HV_ERR_INVAL, with nothing changed, if they are not sorted. */
@@ -23,6 +25,22 @@ int guest_cpuid_set(struct guest_cpuid *t, const struct hv_cpuid *table, uint32_
 /** The answer under the guest's @cr4 and @xcr0. */
 struct cpuid_entry guest_cpuid_answer(const struct guest_cpuid *t, uint32_t function,
 				      uint32_t index, uint64_t cr4, uint64_t xcr0);
+
+/** The entry that answers for all of leaf @function, whatever XCR0 is, and but for
+ * guest_cpuid_osxsave() whatever CR4 is; or NULL: ask guest_cpuid_answer(). */
+static inline const struct hv_cpuid *guest_cpuid_constant(const struct guest_cpuid *t,
+							  uint32_t function)
+{
+	uint32_t slot = cpuid_slot(function);
+
+	return slot < CPUID_SLOTS ? t->constant[slot] : NULL;
+}
+
+/** ECX of leaf 1, which repeats CR4.OSXSAVE. */
+static inline uint32_t guest_cpuid_osxsave(uint32_t ecx, uint64_t cr4)
+{
+	return (ecx & ~(1u << 27)) | (uint32_t)(field_get(cr4, 18, 18) << 27);
+}
 
 /** CR4 bits that the table's features allow. */
 uint64_t guest_cpuid_cr4(const struct guest_cpuid *t);

@@ -25,7 +25,7 @@
 /* And a timer's end comes no earlier: a period of a few ticks would leave the guest no time, nor
  * the control domain's interrupts, which the timer's exit goes before. */
 #define SHORTEST_STAY UINT64_C(2048)
-#define QUICK_EXITS   32
+#define QUICK_EXITS   32 /* the last of them takes the long way */
 
 void guest_fault(uint8_t vector, int64_t error)
 {
@@ -162,16 +162,16 @@ static uint64_t host_deadline(const struct vcpu *vcpu)
 	return d == VLAPIC_NEVER || left > ~host ? ~UINT64_C(0) : host + left;
 }
 
-void vcpu_arm_timer(struct vcpu *vcpu)
+void vcpu_arm_timer(struct vcpu *vcpu, uint64_t now)
 {
-	uint64_t deadline = vlapic_deadline(&vcpu->lapic), now = vcpu_tsc(vcpu);
+	uint64_t deadline = vlapic_deadline(&vcpu->lapic);
 	uint64_t ticks = deadline > now ? min_u64(deadline - now, LONGEST_STAY) : 0;
 
 	vcpu->quick_exits = deadline == VLAPIC_NEVER ? UINT32_MAX : QUICK_EXITS;
 	if (!guest_has.timer)
 		return;
 	if (!guest_has.timer_kept)
-		vcpu->quick_exits = 0;
+		vcpu->quick_exits = 1;
 	ticks = max_u64(ticks, SHORTEST_STAY) >> MISC_PREEMPTION_RATE(vmx_caps.misc);
 	vmwrite(VMCS_PREEMPTION_TIMER, (uint32_t)ticks + 1);
 }
@@ -243,7 +243,7 @@ void vcpu_prepare(struct vmx_cpu *v, struct vcpu *vcpu)
 		return;
 	}
 	inject_interrupt(vcpu);
-	vcpu_arm_timer(vcpu);
+	vcpu_arm_timer(vcpu, vcpu_tsc(vcpu));
 	speculation_clear_buffers();
 }
 

@@ -123,17 +123,6 @@ void guest_mov_dr(struct vmx_cpu *v, struct vcpu *vcpu)
 	vmwrite(VMCS_CPU_CONTROLS, vmread(VMCS_CPU_CONTROLS) & ~CPU_MOV_DR_EXITING);
 }
 
-bool guest_rdmsr(struct vcpu *vcpu, struct hv_gprs *g)
-{
-	uint64_t value;
-
-	if (!guest_msr_read(vcpu, (uint32_t)g->rcx, &value))
-		return false;
-	g->rax = (uint32_t)value;
-	g->rdx = value >> 32;
-	return true;
-}
-
 void guest_msr(struct vcpu *vcpu, struct hv_gprs *g, bool write)
 {
 	skip_or_fault(write ? guest_msr_write(vcpu, (uint32_t)g->rcx,

@@ -90,7 +90,7 @@ static const uint16_t zeros[] = {0x17,	       0x2a,  0x34,	      0xcd,  0xce,
 				 MSR_FEATURES, 0x179, MSR_MCG_STATUS, 0x198, 0x199,
 				 0x19a,	       0x19b, 0x19c,	      0x1ad, 0x606};
 
-static const struct msr_row *row_of(uint32_t msr)
+static inline const struct msr_row *row_of(uint32_t msr)
 {
 	for (const struct msr_row *r = rows; r < rows + ARRAY_SIZE(rows); r++)
 		if (r->msr == msr)
@@ -173,16 +173,15 @@ static uint64_t *member(struct vcpu *vcpu, const struct msr_row *r)
 	return (uint64_t *)((uint8_t *)vcpu + r->at);
 }
 
-bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+static uint64_t read_row(struct vcpu *vcpu, const struct msr_row *r)
 {
-	const struct msr_row *r = row_of(msr);
+	return r->where == MEMBER  ? *member(vcpu, r)
+	       : r->where == FIELD ? vmcs_read_raw(r->at)
+				   : r->at;
+}
 
-	if (r) {
-		*value = r->where == MEMBER  ? *member(vcpu, r)
-			 : r->where == FIELD ? vmcs_read_raw(r->at)
-					     : r->at;
-		return true;
-	}
+static bool __attribute__((noinline)) read_other(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
 	if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST)
 		return vlapic_x2apic(&vcpu->lapic) &&
 		       !vlapic_read(&vcpu->lapic, (msr - MSR_X2APIC_FIRST) * 16, vcpu_tsc(vcpu),
@@ -224,6 +223,30 @@ bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 		log_limited(&limit, LOG_DBG, "VM %x: RDMSR %#x: #GP", vcpu->vm->handle, msr);
 		return false;
 	}
+}
+
+bool guest_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	const struct msr_row *r = row_of(msr);
+
+	if (!r)
+		return read_other(vcpu, msr, value);
+	*value = read_row(vcpu, r);
+	return true;
+}
+
+bool guest_rdmsr(struct vcpu *vcpu, struct hv_gprs *g)
+{
+	const struct msr_row *r = row_of((uint32_t)g->rcx);
+	uint64_t value;
+
+	if (r)
+		value = read_row(vcpu, r);
+	else if (!read_other(vcpu, (uint32_t)g->rcx, &value))
+		return false;
+	g->rax = (uint32_t)value;
+	g->rdx = value >> 32;
+	return true;
 }
 
 /* TSC_ADJUST tells what the guest did alone. */

@@ -16,58 +16,112 @@
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
-/* To itself, fixed, with a valid vector: what an ICR write may ask for here. */
-#define ICR_TO_SELF(icr) (((icr)&0xc0700) == 0x40000 && ((icr)&0xf0))
+#define SHADOWS (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
 
-static bool __attribute__((noinline)) write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+static_assert(offsetof(struct hv_vcpu_page, gprs) == 0, "guest_quick() finds the page by them");
+
+/* As vmread(), without a test that says nothing here. */
+#define field(f) ((__typeof__((f).value[0]))vmcs_read_sure((f).encoding))
+
+/* A leaf of which nothing but OSXSAVE depends on the guest's state. */
+static inline bool quick_cpuid(const struct vcpu *vcpu, struct hv_gprs *g)
 {
-	uint64_t now = vcpu_tsc(vcpu);
+	const struct hv_cpuid *e = guest_cpuid_constant(&vcpu->cpuid, (uint32_t)g->rax);
+	uint32_t ecx;
 
-	if (vlapic_deadline(&vcpu->lapic) <= now) /* it fires first */
+	if (unlikely(!e))
 		return false;
-	if (msr == MSR_TSC_DEADLINE && (!value || value > now)) {
-		vlapic_write_tsc_deadline(&vcpu->lapic, value, now);
-		vcpu_arm_timer(vcpu);
-		return true;
-	}
-	if (msr != MSR_X2APIC_ICR || !guest_has.apicv || !ICR_TO_SELF(value) ||
-	    !guest_msr_write(vcpu, msr, value, false))
-		return false;
-	vlapic_merge(&vcpu->lapic);
-	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, vlapic_interrupt_status(&vcpu->lapic));
+	ecx = e->ecx;
+	if (e->function == 1)
+		ecx = guest_cpuid_osxsave(ecx, field(VMCS_GUEST_CR4));
+	g->rax = e->eax;
+	g->rbx = e->ebx;
+	g->rcx = ecx;
+	g->rdx = e->edx;
 	return true;
 }
 
-static bool __attribute__((noinline)) settled(uint32_t reason)
+static void __attribute__((noinline)) skip_with_care(void)
 {
-	struct vmx_cpu *v = this_vmx();
-	struct vcpu *vcpu = v->vcpu;
-
-	vcpu->quick_exits--;
-	v->stats.guest_exits[reason]++;
-	vcpu->stats.exits[reason]++;
-	vcpu->page->exits++;
 	vmx_skip_instruction();
+}
+
+/* Counted and stepped over; what is rare about that has a function of its own. */
+static inline __attribute__((always_inline)) bool settled(struct vmx_cpu *v, struct hv_gprs *g,
+							  uint32_t reason)
+{
+	struct hv_vcpu_page *page = (struct hv_vcpu_page *)g; /* its first member */
+	uint32_t length = field(VMCS_EXIT_INSN_LENGTH);
+	uint64_t rip = field(VMCS_GUEST_RIP) + length;
+
+	v->stats.guest_exits[reason]++;
+	v->vcpu->stats.exits[reason]++;
+	page->exits++;
+	if (unlikely((field(VMCS_GUEST_INTERRUPTIBILITY) & SHADOWS) ||
+		     (field(VMCS_GUEST_RFLAGS) & RFLAGS_TF) || (uint32_t)rip < length))
+		skip_with_care();
+	else
+		vmcs_write_sure(VMCS_GUEST_RIP.encoding, rip);
 	speculation_clear_buffers();
 	return true;
 }
 
-bool guest_quick(struct vcpu *vcpu, struct hv_gprs *g)
-{
-	uint32_t reason = vmread(VMCS_EXIT_REASON);
+/* Each in a function of its own, so that none pays for the registers that another one saves. */
 
-	if (unlikely(!vcpu->quick_exits))
+static bool __attribute__((noinline)) quick_rdmsr(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	return guest_rdmsr(v->vcpu, g) && settled(v, g, VMX_EXIT_RDMSR);
+}
+
+static bool __attribute__((noinline)) write_deadline(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint64_t value = (uint32_t)g->rax | g->rdx << 32, now = vcpu_tsc(v->vcpu);
+
+	/* One that is due fires first; one in the past fires at once. */
+	if (vlapic_deadline(&v->vcpu->lapic) <= now || (value && value <= now))
+		return false;
+	vlapic_write_tsc_deadline(&v->vcpu->lapic, value, now);
+	vcpu_arm_timer(v->vcpu, now);
+	return settled(v, g, VMX_EXIT_WRMSR);
+}
+
+static bool __attribute__((noinline)) write_icr(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint64_t value = (uint32_t)g->rax | g->rdx << 32;
+	uint16_t status;
+
+	if (!guest_has.apicv)
+		return false;
+	status = field(VMCS_GUEST_INTERRUPT_STATUS);
+	if (!vlapic_self_ipi(&v->vcpu->lapic, value, &status))
+		return false;
+	vmcs_write_sure(VMCS_GUEST_INTERRUPT_STATUS.encoding, status);
+	return settled(v, g, VMX_EXIT_WRMSR);
+}
+
+static bool __attribute__((noinline)) other_cpuid(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	guest_cpuid(v->vcpu, g);
+	return settled(v, g, VMX_EXIT_CPUID);
+}
+
+bool guest_quick(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	struct vcpu *vcpu = v->vcpu;
+	uint32_t reason = field(VMCS_EXIT_REASON);
+
+	if (unlikely(--vcpu->quick_exits == 0)) /* set anew on the long way */
 		return false;
 	if (reason == VMX_EXIT_CPUID)
-		guest_cpuid(vcpu, g);
-	else if (reason == VMX_EXIT_VMCALL)
-		g->rax = KVM_NO_SUCH_CALL;
-	else if (reason == VMX_EXIT_RDMSR && guest_rdmsr(vcpu, g))
-		return settled(VMX_EXIT_RDMSR);
-	else if (reason == VMX_EXIT_WRMSR &&
-		 write_msr(vcpu, (uint32_t)g->rcx, (uint32_t)g->rax | g->rdx << 32))
-		return settled(VMX_EXIT_WRMSR);
-	else
+		return quick_cpuid(vcpu, g) ? settled(v, g, VMX_EXIT_CPUID) : other_cpuid(v, g);
+	if (reason == VMX_EXIT_RDMSR)
+		return quick_rdmsr(v, g);
+	if (reason == VMX_EXIT_WRMSR && (uint32_t)g->rcx == MSR_TSC_DEADLINE)
+		return write_deadline(v, g);
+	if (reason == VMX_EXIT_WRMSR && (uint32_t)g->rcx == MSR_X2APIC_ICR)
+		return write_icr(v, g);
+	if (reason != VMX_EXIT_VMCALL)
 		return false;
-	return settled(reason);
+	g->rax = KVM_NO_SUCH_CALL;
+	return settled(v, g, VMX_EXIT_VMCALL);
 }

@@ -129,11 +129,6 @@ void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu)
 	switch_debug(v->dr, vcpu->dr);
 }
 
-uint64_t vcpu_tsc(const struct vcpu *vcpu)
-{
-	return rdtsc() + vcpu->tsc_offset;
-}
-
 /* After a stay elsewhere the host state is another CPU's, and translations held here may be stale.
  */
 static void settle_here(struct vmx_cpu *v, struct vcpu *vcpu)

@@ -20,6 +20,7 @@
 #include <abi/vcpu.h>
 #include <types.h>
 #include <vlapic.h>
+#include <x86/asm.h>
 #include <x86/vmx/ept.h>
 #include <x86/vmx/guest_cpuid.h>
 #include <x86/vmx/vmx.h>
@@ -40,7 +41,7 @@ struct vcpu {
 	struct vm *vm;
 	hpa_t vmcs;
 	struct guest_cpuid cpuid;
-	uint32_t quick_exits; /* before the timer must be set anew; guest_quick.c */
+	uint32_t quick_exits; /* until the timer must be set anew, 1 at least; guest_quick.c */
 	uint32_t index, apic_id;
 	uint16_t vpid;
 	uint32_t running; /* 0 or 1, by compare-and-swap */
@@ -129,7 +130,10 @@ bool guest_apic_effect(struct vcpu *vcpu, const struct vlapic_effect *effect,
 uint64_t vm_deliver(struct vm *vm, struct vcpu *source, const struct vlapic_message *m);
 
 /** Guest's TSC now. */
-uint64_t vcpu_tsc(const struct vcpu *vcpu);
+static inline uint64_t vcpu_tsc(const struct vcpu *vcpu)
+{
+	return rdtsc() + vcpu->tsc_offset;
+}
 
 /** What guests run with on this machine. */
 extern struct guest_has {
@@ -141,8 +145,9 @@ extern struct guest_has {
 	uint64_t apic_access_page;  /* address that the processor compares with; never accessed */
 } guest_has;
 
-/** Set the preemption timer to the guest's deadline. Context: guest VMCS current. */
-void vcpu_arm_timer(struct vcpu *vcpu);
+/** Set the preemption timer to the guest's deadline; its TSC is @now. Context: guest VMCS current.
+ */
+void vcpu_arm_timer(struct vcpu *vcpu, uint64_t now);
 
 /** Instructions that exit; the MSR ones in RCX, RAX, RDX of @g. guest_cpuid() and guest_rdmsr(),
  * which is false for #GP, leave RIP where it is. */

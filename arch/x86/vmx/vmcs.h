@@ -98,6 +98,21 @@ failed:
 	vmcs_access_failed(encoding);
 }
 
+/** The same for fields that the processor is known to have, where each instruction counts: they
+ * cannot fail while a VMCS is current. */
+static inline uint64_t vmcs_read_sure(uint32_t encoding)
+{
+	uint64_t value;
+
+	__asm__ volatile("vmread %1, %0" : "=r"(value) : "r"((uint64_t)encoding) : "cc");
+	return value;
+}
+
+static inline void vmcs_write_sure(uint32_t encoding, uint64_t value)
+{
+	__asm__ volatile("vmwrite %0, %1" ::"r"(value), "r"((uint64_t)encoding) : "cc");
+}
+
 #define vmread(f) ((__typeof__((f).value[0]))vmcs_read_raw((f).encoding))
 #define vmwrite(f, v)                                                                              \
 	do {                                                                                       \

@@ -63,7 +63,6 @@ struct vmx_cpu {
 static_assert(offsetof(struct vmx_cpu, at_sipi_start) == VMX_AT_SIPI_START, "percpu_offsets.h");
 static_assert(offsetof(struct vmx_cpu, stats.exits[VMX_EXIT_CPUID]) == VMX_CPUID_EXITS,
 	      "percpu_offsets.h");
-static_assert(offsetof(struct vmx_cpu, vcpu) == VMX_VCPU, "percpu_offsets.h");
 static_assert(offsetof(struct speculation, fill_rsb) == SPECULATION_FILL_RSB, "percpu_offsets.h");
 static_assert(sizeof(struct cpuid_leaf) == 16, "entry.S shifts by 4");
 
@@ -176,7 +175,7 @@ void vmx_reinject_vectoring(void);
 
 /* Called by entry.S. */
 void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs);
-bool guest_quick(struct vcpu *vcpu, struct hv_gprs *gprs);
+bool guest_quick(struct vmx_cpu *v, struct hv_gprs *gprs);
 void vmx_entry_failed(struct cpu *cpu);
 void vmx_nmi_owed(struct cpu *cpu);
 
