@@ -24,7 +24,8 @@
 
 #define FRAME_BYTES (2ul << 20)
 #define CALL_FRAMES (HV_PAGE_BYTES / sizeof(u64))
-#define MAX_FRAMES  (1ul << 20) /* 2 TiB */
+#define MAX_FRAMES  (1ul << 20)	 /* 2 TiB */
+#define FAULT_BYTES (64ul << 10) /* mapped around an address that a process touches */
 
 struct pool_run {
 	u64 hpa;
@@ -160,25 +161,44 @@ u64 pool_run_at(struct file *file, u64 offset, u64 bytes, u64 *run_bytes)
 	return run->hpa + into;
 }
 
+static vm_fault_t insert(struct vm_area_struct *vma, unsigned long address)
+{
+	u64 offset = ((u64)vma->vm_pgoff << PAGE_SHIFT) + (address - vma->vm_start), run;
+
+	return vmf_insert_pfn(vma, address,
+			      pool_run_at(vma->vm_file, offset, PAGE_SIZE, &run) >> PAGE_SHIFT);
+}
+
+/* The page that was touched, and its neighbours as far as that is easy. */
+static vm_fault_t pool_fault(struct vm_fault *fault)
+{
+	struct vm_area_struct *vma = fault->vma;
+	unsigned long touched = fault->address & PAGE_MASK;
+	unsigned long address = max(touched & ~(FAULT_BYTES - 1), vma->vm_start);
+	unsigned long end = min((touched | (FAULT_BYTES - 1)) + 1, vma->vm_end);
+	vm_fault_t result = insert(vma, touched);
+
+	for (; result == VM_FAULT_NOPAGE && address < end; address += PAGE_SIZE)
+		if (address != touched && insert(vma, address) != VM_FAULT_NOPAGE)
+			break;
+	return result;
+}
+
+static const struct vm_operations_struct pool_vm_operations = {
+	.fault = pool_fault,
+};
+
+/* Pages are mapped when they are touched: a device model touches few of its guest's. */
 static int pool_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct pool_file *pool = file->private_data;
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	u64 bytes = vma->vm_end - vma->vm_start;
-	u64 done, run, hpa;
-	int err;
 
 	if (!(vma->vm_flags & VM_SHARED) || offset > pool->bytes || bytes > pool->bytes - offset)
 		return -EINVAL;
-	vma->vm_flags |= VM_DONTCOPY;
-	for (done = 0; done < bytes; done += run) {
-		hpa = pool_run_at(file, offset + done, bytes - done, &run);
-		err = remap_pfn_range(vma, vma->vm_start + done, hpa >> PAGE_SHIFT, run,
-				      vma->vm_page_prot);
-		if (err)
-			return err;
-		cond_resched();
-	}
+	vma->vm_flags |= VM_IO | VM_PFNMAP | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP;
+	vma->vm_ops = &pool_vm_operations;
 	return 0;
 }
 
