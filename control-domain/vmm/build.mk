@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The device model. Linked statically, with glibc: it runs in an initramfs and inside an empty mount
-# namespace, where no shared library can be found, and Debian's libseccomp and json-c come as
-# archives built for glibc.
+# namespace, where no shared library can be found, and Debian's json-c comes as an archive built for
+# glibc.
 
 .PHONY: devmodel
 
@@ -11,7 +11,7 @@ DEVMODEL_CFLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-pro
 	-Wmissing-prototypes -D_GNU_SOURCE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
 	-fstack-protector-strong -fPIE -pthread -I.
 DEVMODEL_LDFLAGS := -static-pie -Wl,-z,relro,-z,now -pthread
-DEVMODEL_LIBS := -ljson-c -lseccomp
+DEVMODEL_LIBS := -ljson-c
 DEVMODEL_SOURCES := $(sort $(wildcard $(DEVMODEL_DIR)/*.c))
 DEVMODEL_OBJECTS := $(DEVMODEL_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/$(DEVMODEL_DIR)/dsdt.o
 
