@@ -407,6 +407,23 @@ static int go_on(struct vcpu *vcpu)
 
 /* ---- fetching */
 
+/* A length that the compiler knows spares the kernel's checks of the buffer, and two words are
+ * quicker than 15 bytes. */
+static bool read_code(struct vcpu *vcpu, u64 gpa, unsigned int bytes)
+{
+	u64 words[2];
+	u64 uaddr;
+
+	BUILD_BUG_ON(sizeof(words) < INSN_MAX_BYTES);
+	if (vcpu->fetched || PAGE_SIZE - (gpa & ~PAGE_MASK) < sizeof(words))
+		return !memory_read(vcpu->vm, gpa, vcpu->code + vcpu->fetched, bytes);
+	uaddr = memory_uaddr(vcpu->vm, gpa, false);
+	if (!uaddr || copy_from_user(words, (void __user *)uaddr, sizeof(words)))
+		return false;
+	memcpy(vcpu->code, words, INSN_MAX_BYTES);
+	return true;
+}
+
 /* More of the instruction's bytes, up to the end of the page they are in. False: vcpu->walk,
  * *fault. */
 static bool fetch_page(struct vcpu *vcpu, struct guest_fault *fault)
@@ -420,7 +437,7 @@ static bool fetch_page(struct vcpu *vcpu, struct guest_fault *fault)
 	if (!walk(vcpu, linear, GWALK_FETCH, &gpa, fault))
 		return false;
 	bytes = min_t(u64, INSN_MAX_BYTES - vcpu->fetched, PAGE_SIZE - (gpa & ~PAGE_MASK));
-	if (memory_read(vcpu->vm, gpa, vcpu->code + vcpu->fetched, bytes)) {
+	if (!read_code(vcpu, gpa, bytes)) {
 		vcpu->walk = GWALK_NO_TABLE;
 		return false;
 	}
