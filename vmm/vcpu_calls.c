@@ -28,7 +28,6 @@ static const uint8_t subjects[] = {
 	[HV_CALL_VM_MSI] = VM,
 	[HV_CALL_VM_EOI_EXITS] = LOCKED_VM,
 	[HV_CALL_VCPU_CREATE] = LOCKED_VM,
-	[HV_CALL_VCPU_RUN] = VCPU,
 	[HV_CALL_VCPU_GET] = STOPPED_VCPU,
 	[HV_CALL_VCPU_SET] = STOPPED_VCPU,
 	[HV_CALL_VCPU_CPUID] = STOPPED_VCPU,
@@ -74,8 +73,7 @@ int64_t call_on_subject(struct call *c, uint64_t number, call_fn *fn)
 	if (!c->vm)
 		return -HV_ERR_NOENT;
 	result = call_held(c, subject, fn);
-	if (fn != call_vcpu_run || result)
-		vm_release(c->vm);
+	vm_release(c->vm);
 	return result;
 }
 
@@ -95,12 +93,23 @@ int64_t call_vcpu_create(struct call *c)
 	return result;
 }
 
+/* The call that counts: it finds its subject itself, and is called without the table. */
 int64_t call_vcpu_run(struct call *c)
 {
-	if (!virt_vcpu_claim(c->vcpu))
-		return -HV_ERR_BUSY;
-	virt_vcpu_run(c->cpu, c->vcpu); /* answers when the stay ends */
-	return 0;
+	uint64_t index = c->args[1];
+	struct vm *vm = vm_hold(c->args[0]);
+	struct vcpu *vcpu = NULL;
+
+	if (!vm)
+		return -HV_ERR_NOENT;
+	if (index < HV_MAX_VCPUS)
+		vcpu = __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE);
+	if (likely(vcpu && virt_vcpu_claim(vcpu))) {
+		virt_vcpu_run(c->cpu, vcpu); /* answers, and lets go of both, when the stay ends */
+		return 0;
+	}
+	vm_release(vm);
+	return vcpu ? -HV_ERR_BUSY : -HV_ERR_NOENT;
 }
 
 int64_t call_vcpu_get(struct call *c)
