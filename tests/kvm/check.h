@@ -88,6 +88,9 @@ void check_delivery(void);
 void check_xsave_size(void);
 void check_sync_regs(void);
 
+/* check_pool.c */
+void check_pool(void);
+
 /* check_chips.c */
 void check_pic(void);
 void check_ioapic(void);
