@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 """A boot loader that lies: every falsified Multiboot2 block ends in words and a halt."""
 
+import json
 import re
 import subprocess
 
 import pytest
 
+from bench.machine import READY
 from bench.medium import BUILD, TOP
 
 REFUSED = r"\| Hornero cannot run here:"
 HALTED = r"\| The machine is halted\."
+APIC_BASE, ICR = 0x1b, 0x830
+X2APIC_ON = 0xc00
+SIPI = 0x608
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +63,42 @@ def test_tables_and_screen_above_4_gib(machine, forge):
     assert not re.search("is not there|is broken|no ACPI tables", said), said
 
 
-def test_firmware_that_left_x2apic_on(machine, forge):
-    """The other CPUs are started through x2APIC then. What Linux makes of it is not looked at: without
-    interrupt remapping it leaves x2APIC, and Bochs then shows it an APIC id that it does not know."""
-    honest = machine(emulator="bochs", hypervisor=forge, cmdline="forge=x2apic", cpus=2, memory=1024)
-    honest.wait("smp: 2 CPUs of 2", 120)
-    honest.wait("starting the control domain on 2 CPUs", 60)
+@pytest.mark.parametrize("features", [
+    pytest.param(" cpu_features=-wait_for_sipi", id="without-wait-for-sipi"),
+    pytest.param("", id="with-wait-for-sipi", marks=pytest.mark.full),
+])
+def test_firmware_that_left_x2apic_on(machine, forge, features):
+    """The other CPUs are started through x2APIC then, by the hypervisor and by Linux. Without interrupt
+    remapping Linux leaves x2APIC, except where it is told not to look for an IOAPIC."""
+    control = machine(emulator="bochs", hypervisor=forge, cmdline=f"forge=x2apic{features}",
+                      cpus=2, memory=1024, extra="noapic", file=[f"root/prod.ko={BUILD}/tests/prod.ko"])
+    control.wait("smp: 2 CPUs of 2", 120)
+    control.wait(READY, 400)
+
+    def told(command):
+        run = control.ssh(command)
+        assert run.returncode == 0, f"{command}: {run.stdout}{run.stderr}"
+        return run.stdout
+
+    def prod(cpu, command):
+        return told(f"taskset {1 << cpu} sh -c 'echo {command} >/proc/prod'; cat /proc/prod")
+
+    def exits(cpu, reason):
+        return json.loads(told("hornero stats --json"))["cpus"][cpu]["exits"].get(reason, 0)
+
+    told("insmod /root/prod.ko")
+    assert json.loads(told("hornero info --json"))["features"]["wait_for_sipi"] == (not features)
+    inits, sipis = exits(1, "INIT"), exits(1, "SIPI")
+    online = "/sys/devices/system/cpu/cpu1/online"
+    for _ in range(3):
+        assert told(f"echo 0 >{online}; nproc") == "1\n"
+        assert told(f"echo 1 >{online}; nproc") == "2\n"
+    assert exits(1, "INIT") == inits + 3
+    assert exits(1, "SIPI") == sipis + (0 if features else 3)
+    for cpu in 0, 1:
+        assert int(prod(cpu, f"rdmsr {APIC_BASE:#x}").split()[1], 16) & X2APIC_ON == X2APIC_ON, "left x2APIC"
+    wrote = exits(0, "WRMSR")
+    assert prod(0, f"wrmsr {ICR:#x} {1 << 32 | SIPI:#x}").startswith("ok")  # it waits for none
+    assert (exits(0, "WRMSR") > wrote) == bool(features)
+    assert told("for cpu in 1 2; do taskset $cpu nproc --all; done") == "2\n2\n"
+    assert not re.search(r"^\[[^]]*\] (?:warn|error) (?!boot: command line: 'forge=)", told("hornero log"), re.MULTILINE)
