@@ -157,6 +157,7 @@ def qemu(folder, config):
         "qemu-system-x86_64", "-machine", "pc", "-accel", "kvm" if kvm else tcg, "-cpu", model,
         "-smp", str(config["cpus"]), "-m", str(config["memory"]), "-display", "none",
         "-nodefaults", "-vga", "none" if config["no_vga"] else "std",
+        *(["-netdev", "user,id=first", "-device", "e1000,netdev=first,id=first,romfile="] if config["two_cards"] else []),
         "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{config['ssh_port']}-:22",
         "-device", f"e1000,netdev=net,mac={MAC},romfile=",
         "-chardev", "socket,id=com1,path=console.sock,server=on,wait=off,logfile=serial.txt",

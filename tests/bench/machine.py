@@ -43,7 +43,7 @@ DEFAULTS = {
     "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "grub_last": "", "file": [],
     "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
     "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
-    "enrol": "", "no_vga": False, "no_acpi": False, "limit": 900, "patience": 5, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],
+    "enrol": "", "no_vga": False, "two_cards": False, "no_acpi": False, "limit": 900, "patience": 5, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],
 }
 
 

@@ -297,12 +297,28 @@ def test_set_up_screen_and_what_survives_a_reboot(machine, tmp_path):
     assert started.ssh("true").returncode == 0
 
 
+def pull_cable(machine, card):
+    """Out of a network card of QEMU."""
+    with socket.socket(socket.AF_UNIX) as qmp, qmp.makefile("r") as said:
+        qmp.connect(os.path.relpath(machine.folder / "qmp.sock"))
+        said.readline()
+        for command, arguments in ("qmp_capabilities", {}), ("set_link", {"name": card, "up": False}):
+            qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+            answer = json.loads(said.readline())
+            assert "return" in answer, answer
+
+
 def test_keys_come_from_the_boot_medium(machine, tmp_path):
     keys = write(tmp_path / "authorized_keys",
                  "# mine\r\nthis is none\r\n" + ssh_key().with_suffix(".pub").read_text())
     settings = write(tmp_path / "settings.conf", "host_name = from-medium\n")
-    started = machine(emulator="qemu-tcg", entry="native",
+    started = machine(emulator="qemu-tcg", entry="native", two_cards=True,
                       iso=str(medium(tmp_path, keys, settings)))
+    started.wait(r"\x1b\[", 120)
+    pull_cable(started, "first")
     started.wait(READY, 240)
     assert started.ssh("hostname").stdout == "from-medium\n"
+    # the first card has no link: the second gets the address
+    assert re.search(r"^default via 10\.0\.2\.2 dev eth1", started.ssh("ip route").stdout, re.MULTILINE)
+    started.wait(r"eth0 +no link *\n(?s:.*)eth1 +link up +10\.0\.2\.15/24", 60)
     assert "authorized_keys:2: no SSH public key" in started.serial()
