@@ -3,6 +3,7 @@
 without its newer features, and on the bare emulated machine, which shows that their expectations are
 right. One machine for each of the two; a test is a guest's run."""
 
+import json
 import re
 
 import pytest
@@ -117,6 +118,14 @@ class TestWithoutNewerFeatures(Guests):
     @pytest.fixture(scope="class")
     def control(self, class_machine):
         return Control(class_machine, cmdline="cpu_features=" + ",".join(f"-{name}" for name in NEWER))
+
+    def test_they_are_not_used(self, control):
+        """The identity map ends where it would have to without 1 GiB pages; no exit is theirs."""
+        features = json.loads(control.ok("hornero info --json"))["features"]
+        assert [name for name in NEWER if features.get(name)] == []
+        assert {name for name in NEWER if name in features} >= {"vpid", "ept_1g", "invept_single", "preemption_timer"}
+        assert re.search(r"EPT: [67]\d table pages, 64 GiB", control.ok("hornero log"))
+        assert control.exits() & {"PREEMPTION_TIMER", "APIC_ACCESS", "APIC_WRITE", "PAUSE", "VIRTUALIZED_EOI"} == set()
 
 
 # What Bochs' local APIC does otherwise than SDM 3A "APIC Timer", "Error Handling", "x2APIC State Transitions".
