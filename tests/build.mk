@@ -82,7 +82,7 @@ test-full: deps ## the long tests as well
 	$(BUILD_ALL) $(BUILD_FOR_TESTS) debian
 	BUILD=$(BUILD) tests/suite --full
 
-coverage: test-host ## what the host tests execute, line by line, to $(BUILD)/coverage.txt
+coverage: test-host ## what the host tests execute, line by line, to build/coverage.txt
 	gcovr --root . --object-directory $(BUILD)/host --exclude tests/ --output $(BUILD)/coverage.txt \
 		$(BUILD)/host
 	tail -n 3 $(BUILD)/coverage.txt

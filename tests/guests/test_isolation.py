@@ -36,8 +36,7 @@ TIGHT = "echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir -p /sys/fs
 MODEL = "$(cat /proc/$pid/task/$pid/children)"  # the device model; $pid is its keeper
 
 # What goes wrong | the commands | what they say, whole or at its end. A full disk, one with errors and a tap that
-# goes away are the device model's alone: tests/devmodel/test_guest.py; a processor that goes offline under vCPUs is
-# in tests/test_kvm.py.
+# goes away are the device model's alone: tests/devmodel/test_guest.py.
 FAULTS = [
     ("the guest spins with interrupts off: Linux keeps its CPUs, and may end it",
      SPIN + "nproc; kill $pid; wait $pid; echo status $?", rf"2\nstatus {KILLED}\n$"),
