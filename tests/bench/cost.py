@@ -27,7 +27,7 @@ CYCLES = {
     "cr_write": 100,  # serializes, as WRMSR does
     "cpuid": 100,  # serializes; one that does not exit
     "strings": 30,  # what REP MOVS or STOS takes to start
-}
+}  # SYSCALL and VERW (no MD_CLEAR on this CPU model) count as the instructions that they are
 STRING_BYTES_PER_CYCLE = 8  # as a loop of plain stores has it, so that nobody gains by writing one
 COLUMNS = {
     "VMCS": ("vmread", "vmwrite"), "load": ("vmptrld", "vmclear"), "MSR": ("rdmsr", "wrmsr", "msr_list"),
