@@ -14,7 +14,6 @@ from bench import medium
 from bench.machine import READY
 from bench.medium import BUILD, TOP
 from test_disk import ESP, internal_disk, make_disk, power_off, said, told, tries
-from test_refusals import refusal
 
 HASH = "$6$nest$" + "x" * 86  # of no password
 SETTINGS = f"host_name = nest-7\ncontrol_mem = 768M\nntp = 10.0.2.2\npassword_hash = {HASH}\n"
@@ -160,8 +159,8 @@ def test_debian_that_can_keep_nothing_says_so(machine, tmp_path, wrong):
 
 
 @pytest.mark.full
-def test_release_is_checked_and_written_as_the_readme_says(machine, tmp_path):
-    """With a key made for this alone; the stick is a file, and starts as far as a processor without VT-x lets it."""
+def test_release_is_checked_and_written_as_the_readme_says(tmp_path):
+    """With a key made for this alone; the stick is a file. The other tests start what it is made of."""
     home, folder = tmp_path / "gnupg", tmp_path / "release"
     home.mkdir(mode=0o700)
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
@@ -192,5 +191,6 @@ def test_release_is_checked_and_written_as_the_readme_says(machine, tmp_path):
         assert "BAD signature" in run(lines[0]).stderr
     finally:
         subprocess.run(["gpgconf", "--kill", "gpg-agent"], env=env, timeout=60)
+    assert stick.stat().st_size == (folder / "hornero-1.2.img").stat().st_size
     put(stick, "authorized_keys", medium.ssh_key().with_suffix(".pub").read_bytes())
-    assert "Intel VT-x" in refusal(machine(disk=[str(stick)], emulator="qemu-tcg"))
+    subprocess.run(["sfdisk", "--verify", "-q", stick], check=True, timeout=60)
