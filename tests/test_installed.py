@@ -218,7 +218,7 @@ def test_starts_in_vain_lead_back_to_linux_and_a_purge_takes_all_away(machine, i
     assert not hornero
 
 
-# ---- with UEFI and NetworkManager
+# ---- with GRUB for UEFI and NetworkManager
 
 
 @pytest.fixture(scope="module")
@@ -258,57 +258,3 @@ def test_second_kernel_package_comes_and_goes(uefi):
     uefi.told(f"modinfo -k {second} hornero && dkms status -k {second} | grep -q installed")
     uefi.told(f"apt-get purge -y linux-image-{second} $(cd /root/kernel && ls | sed 's/_.*//' | grep headers) 2>&1")
     assert ours() == [first]
-
-
-@pytest.mark.full
-def test_by_uefi_with_two_cpus_and_network_manager(machine, uefi):
-    uefi.told("hornero boot --default")
-    under = machine(disk=[str(uefi.image)], emulator="bochs", firmware="uefi", cpus=2, keep_disk=True, memory=2048,
-                    limit=7200, patience=60)
-    under.wait(READY, 4000)
-    assert told(under, RUNNING, timeout=600).split() == ["running"]
-    info = json.loads(told(under, "hornero info --json"))
-    assert (info["cpus"], info["cpus_present"]) == (2, 2) and info["features"]["efi"]
-    assert "hornero_tries=0" in told(under, "grub-editenv list").split()
-    assert told(under, "hornero boot") == "by default: Linux under the hypervisor\n"
-    assert "BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c" in told(under, "ls /sys/firmware/efi/efivars")
-    told(under, "vm create kept --image demo && vm start kept", timeout=300)
-    uname = under.ssh("vm ssh kept uname -n", timeout=900)
-    assert uname.stdout == "kept\n", uname.stderr
-    devices = dict(line.split(":") for line in told(under, "nmcli -g DEVICE,STATE device").splitlines())
-    assert devices.pop("eth0") == "connected" and set(devices) > {"lo", "nat0"}
-    assert {state for name, state in devices.items() if name == "nat0" or name.startswith("vm-")} == {"unmanaged"}
-    told(under, "vm stop kept; hornero boot --linux", timeout=300)
-    assert told(under, "hornero boot") == "by default: Linux, without the hypervisor\n"
-    told(under, "vm delete kept --yes --disks")
-    power_off(under)
-    assert 'set default="0"' in uefi.told("cat /boot/grub/grub.cfg")
-    uefi.told(PURGE)
-    assert uefi.told("cat /boot/grub/grub.cfg") == uefi.menu
-    assert not [line for line in set(uefi.told(FILES).splitlines()) ^ set(uefi.before.splitlines())
-                if "hornero" in line]
-
-
-@pytest.mark.full
-def test_secure_boot_gets_no_entry(machine, uefi, tmp_path):
-    """Debian's GRUB signed with a key of ours, the only one trusted: the installed system starts, and the menu
-    offers nothing that could not."""
-    key, certificate = tmp_path / "key", tmp_path / "crt"
-    subprocess.run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-x509", "-days", "3650",
-                    "-subj", "/CN=mine/", "-out", certificate], check=True, capture_output=True, timeout=60)
-    loader = tmp_path / "loader.efi"
-    where = f"{uefi.image}@@1M"
-    subprocess.run(["mcopy", "-i", where, "::/EFI/BOOT/BOOTX64.EFI", loader], check=True, timeout=60)
-    subprocess.run(["sbsign", "--key", key, "--cert", certificate, "--output", loader, loader], check=True,
-                   capture_output=True, timeout=60)
-    subprocess.run(["mcopy", "-o", "-i", where, loader, "::/EFI/BOOT/BOOTX64.EFI"], check=True, timeout=60)
-    assert "Hornero hypervisor" in uefi.told("cat /boot/grub/grub.cfg")
-    started = machine(disk=[str(uefi.image)], firmware="uefi", enrol=str(certificate), **TCG)
-    started.wait(READY, 900)
-    check = started.ssh("hornero check")
-    assert check.returncode == 5 and re.search(r"Secure Boot off .*no, it is on", check.stdout), check.stdout
-    assert "Secure Boot is on: no Hornero entries" in told(started, "update-grub 2>&1", timeout=300)
-    assert not [title for title in entries(told(started, "cat /boot/grub/grub.cfg")) if "Hornero" in title]
-    for option in ("--once", "--default"):
-        refused = started.ssh(f"hornero boot {option}")
-        assert refused.returncode == 1 and "Secure Boot" in refused.stderr
