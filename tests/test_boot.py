@@ -48,6 +48,22 @@ def list_instructions(machine):
     return count
 
 
+def admission_is_exact(machine):
+    """What is said to fit does, and nothing is left of it afterwards."""
+    def free():
+        return json.loads(told(machine, "hornero info --json"))["memory"]["pool_free_bytes"]
+    before = free()
+    told(machine, "vm create big --kernel /root/probe -n none --cmdline h -m 1T")
+    said = machine.ssh("vm start big").stderr
+    found = re.search(r"'big' needs 1048582.0 MiB = 1048576.0 memory \+ 6.0 the hypervisor's tables; free (\S+): "
+                      r"stop another VM, or '(vm set big --memory \w+)'", said)
+    assert found and float(found[1]) == before / (1 << 20), said
+    told(machine, f"{found[2]} && vm start big")
+    assert free() < 8 << 20
+    told(machine, "vm kill big")
+    assert free() == before
+
+
 @pytest.mark.parametrize("cpus", [1, 4])
 def test_boots_and_powers_off(machine, cpus):
     started = boot(machine, cpus=cpus, file=[f"/root/probe={BUILD / 'devmodel/probe'}",
@@ -58,6 +74,7 @@ def test_boots_and_powers_off(machine, cpus):
     assert_quiet_log(started)
     if cpus == 1:
         assert 100_000 < list_instructions(started) < 1_000_000
+        admission_is_exact(started)
     started.ssh("poweroff")
     assert started.wait_exit(120)["reason"].startswith("powered off")
 

@@ -20,6 +20,10 @@
 /* What a device model itself takes of this Linux's memory, measured with room to spare. */
 #define PROCESS_BYTES (8 * MIB)
 #define DISK_BOOT     "hornero.boot=disk"
+/* What the hypervisor takes of the pool besides: whole frames of pages, for a VM, its vCPUs and its
+ * page tables. */
+#define FRAME_BYTES (2 * MIB)
+enum { FRAME_PAGES = 512, VM_PAGES = 16, VCPU_PAGES = 16 };
 
 static int check_readable(const char *what, const char *path, struct reason *why)
 {
@@ -223,32 +227,46 @@ static double mib(uint64_t bytes)
 	return (double)bytes / (double)MIB;
 }
 
+static uint64_t pool_extra(const struct definition *definition)
+{
+	uint64_t pages = VM_PAGES + VCPU_PAGES * definition->cpus + definition->memory_bytes / GIB;
+
+	return (pages + FRAME_PAGES - 1) / FRAME_PAGES * FRAME_BYTES;
+}
+
+/* @extra bytes besides the VM's memory, which are for @what. */
+static int refuse_memory(const char *name, const struct definition *definition, uint64_t available,
+			 uint64_t extra, const char *what, struct reason *why)
+{
+	uint64_t fits = available > extra ? (available - extra) / FRAME_BYTES * FRAME_BYTES : 0;
+	char room[32], remedy[128] = "";
+
+	if (fits >= 16 * MIB)
+		snprintf(remedy, sizeof(remedy), ", or 'vm set %s --memory %s'", name,
+			 units_print_size(fits, room, sizeof(room)));
+	return reason_set(why,
+			  "'%s' needs %.1f MiB = %.1f memory + %.1f %s; free %.1f: stop another "
+			  "VM%s",
+			  name, mib(definition->memory_bytes + extra),
+			  mib(definition->memory_bytes), mib(extra), what, mib(available), remedy);
+}
+
 static int check_memory(const char *name, const struct definition *definition, struct reason *why)
 {
 	bool is_pool;
-	uint64_t available = machine_free_memory(&is_pool);
-	uint64_t extra = is_pool ? 0 : PROCESS_BYTES;
-	char room[32];
+	uint64_t available = machine_free_memory(&is_pool), own = linux_free_memory();
+	uint64_t extra = is_pool ? pool_extra(definition) : PROCESS_BYTES;
 
-	if (!available || definition->memory_bytes + extra <= available)
-		return 0;
-	available = available > extra ? (available - extra) / (2 * MIB) * (2 * MIB) : 0;
-	if (available < 16 * MIB)
-		return reason_set(why, "'%s' needs %.1f MiB; free %.1f: stop another VM first",
-				  name, mib(definition->memory_bytes + extra), mib(available));
-	if (is_pool)
-		return reason_set(
-			why,
-			"'%s' needs %.1f MiB of the guest pool; free %.1f: stop another VM, "
-			"or 'vm set %s --memory %s'",
-			name, mib(definition->memory_bytes), mib(available), name,
-			units_print_size(available, room, sizeof(room)));
-	return reason_set(why,
-			  "'%s' needs %.1f MiB = %.1f memory + %.1f device model; free %.1f: stop "
-			  "another VM, or 'vm set %s --memory %s'",
-			  name, mib(definition->memory_bytes + extra),
-			  mib(definition->memory_bytes), mib(extra), mib(available + extra), name,
-			  units_print_size(available, room, sizeof(room)));
+	if (available && definition->memory_bytes + extra > available)
+		return refuse_memory(name, definition, available, extra,
+				     is_pool ? "the hypervisor's tables" : "device model", why);
+	if (is_pool && own && own < PROCESS_BYTES)
+		return reason_set(why,
+				  "'%s' needs %.1f MiB of the control domain's own memory for its "
+				  "device model; free %.1f: 'control_mem' in its settings gives it "
+				  "more",
+				  name, mib(PROCESS_BYTES), mib(own));
+	return 0;
 }
 
 int machine_admit(const char *name, const struct definition *definition, struct reason *why)

@@ -329,6 +329,8 @@ int run_main(struct cli_call *call)
 		code = machine_start(name);
 	if (code)
 		return fresh ? undo(name, code) : code;
+	if (fresh && !cli_has(call, "rm") && *lost_note())
+		fprintf(stderr, "vm: note: '%s' is new.%s\n", name, lost_note());
 	if (cli_has(call, "detach") || say_json)
 		return machine_done(name, "'%s' runs; 'vm console %s' attaches to it", name, name);
 	code = console_attach(name, &ended);
