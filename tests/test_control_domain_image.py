@@ -83,3 +83,18 @@ def test_everything_belongs_to_root_and_no_key_is_inside():
     assert len(lines) > 300
     assert {tuple(line.split()[2:4]) for line in lines} == {("0", "0")}
     assert not [line for line in lines if re.search(r"authorized_keys|/ssh/|id_[a-z0-9]+$", line)]
+
+
+def test_the_clocks_log_stays_small(tmp_path):
+    """ntpd runs for as long as the machine does; its log lies in memory."""
+    script = (TOP / "control-domain/image/root/usr/lib/hornero/ntp").read_text()
+    for folder in ("/run/", "/var/"):
+        script = script.replace(folder, f"{tmp_path}{folder}")
+    (tmp_path / "run").mkdir()
+    program = tmp_path / "ntpd"
+    program.write_text("#!/bin/sh\nfor i in $(seq 1500); do echo $i adjusting local clock by 0.000123s, as it does >&2; done\n")
+    program.chmod(0o755)
+    subprocess.run(["sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True, timeout=120)
+    new, old = tmp_path / "run/ntpd.log", tmp_path / "run/ntpd.log.1"
+    assert new.read_text().endswith("1500 adjusting local clock by 0.000123s, as it does\n")
+    assert new.stat().st_size < 66_000 and 65_000 < old.stat().st_size < 66_000
