@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The second half of the README's session, word for word: one command makes a Debian disk on a Debian
-machine, one starts it in the control domain, and a second login looks at the same console. The guest
-boots by the kernel on its disk."""
+"""The README's session as a whole, word for word, as somebody types it who has just logged in: the demo guest's
+shell, then a Debian guest from a disk that one command made on a Debian machine, then a second login at the same
+console. The guest boots by the kernel on its disk."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from bench.medium import BUILD, TOP
 from vm.test_reboot import start
-from vm.test_session import CONTROL_PROMPT, SESSION, Login
+from vm.test_session import CONTROL_PROMPT, SESSION, Login, first_half_of_the_readme
 
 MAKE, RUN, SECOND = SESSION[SESSION.index("vm delete demo --yes") + 1:]
 HOSTS = [pytest.param("kvm", marks=[pytest.mark.full, pytest.mark.xdist_group("vm-kvm")]),
@@ -45,10 +45,11 @@ def volume(disk, tmp_path):
 
 
 @pytest.mark.parametrize("kind", HOSTS)
-def test_debian_from_a_disk_that_one_command_made(machine, kind, volume, tmp_path):
+def test_the_whole_readme_with_debian_from_a_disk_that_one_command_made(machine, kind, volume, tmp_path):
     domain = start(machine, kind, tmp_path, volume, memory=3072)
     domain.patience = 900 if kind == "kvm" else 3600
     login = Login(domain)
+    first_half_of_the_readme(login)
     login.enter(RUN, r"attached to web; Ctrl-\] detaches")
     login.expect(r"bootdisk: /dev/vda: /\S*vmlinuz")  # the disk's own entry
     login.expect(r"debian login: ")

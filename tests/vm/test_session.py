@@ -145,10 +145,9 @@ def domain(shared_machine, request):
     return made
 
 
-def test_the_readme_word_for_word(domain):
-    """Its first half; test_debian.py goes on with the disk."""
+def first_half_of_the_readme(login):
+    """Word for word, from the message of the day on; the login stays open."""
     run, listed, ssh, stop, delete = SESSION[:SESSION.index("vm delete demo --yes") + 1]
-    login = Login(domain)
     assert "vm run demo" in login.seen  # the message of the day leads here
     login.enter(run, r"attached to demo; Ctrl-\] detaches")
     login.expect(PROMPT)
@@ -161,6 +160,12 @@ def test_the_readme_word_for_word(domain):
     login.enter("exit", CONTROL_PROMPT)
     login.enter(stop, r"'demo' is powered off")
     login.enter(delete, r"'demo' is deleted")
+
+
+def test_the_readme_word_for_word(domain):
+    """Its first half; test_debian.py does all of it."""
+    login = Login(domain)
+    first_half_of_the_readme(login)
     login.enter("vm list", "There is no VM yet")
     login.leave()
 
