@@ -15,6 +15,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+os.environ["PATH"] += ":/usr/sbin:/sbin"  # Debian gives these to root alone; tests ask sfdisk, blkid, mke2fs
 
 from bench.machine import Machine  # noqa: E402
 from bench.medium import BUILD  # noqa: E402

@@ -61,3 +61,11 @@ def test_format():
                                   and (TOP / n).read_bytes().startswith(b"#!/bin/bash")])
 def test_shell_syntax(name):
     subprocess.run(["bash", "-n", TOP / name], check=True, timeout=60)
+
+
+def test_everybody_may_run_the_tests():
+    """Debian's path of a user who is not root lacks the folders of tools that tests use."""
+    said = subprocess.run(["/usr/bin/python3", "-c", "import conftest, shutil; print(shutil.which('sfdisk'), shutil.which('blkid'))"],
+                          cwd=TOP / "tests", env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, check=True,
+                          capture_output=True, text=True, timeout=60).stdout
+    assert "None" not in said
