@@ -26,16 +26,17 @@ static uint64_t screen_bytes(void)
 					  : (uint64_t)screen.pitch_bytes * screen.height;
 }
 
-static void add(const char *name)
+/* False if there is no such console: @name is a mistake. */
+static bool add(const char *name)
 {
 	const struct console *c = NULL;
 	uint64_t port = !strcmp(name, "com1") ? UART_COM1 : UART_COM2;
 
 	if (!strcmp(name, "none"))
-		return;
+		return true;
 	if (!strcmp(name, "screen")) {
 		if (screen.type == FB_NONE)
-			return;
+			return true;
 		if (boot_can_map(screen.base, screen_bytes()))
 			c = screen_console(boot_map(screen.base, screen_bytes()), &screen);
 		screen_used = c;
@@ -45,7 +46,7 @@ static void add(const char *name)
 			log_warn(
 				"console=%s: known are com1, com2, an I/O port, screen, none; ignored",
 				name);
-			return;
+			return false;
 		}
 		c = uart_console((uint16_t)port);
 	}
@@ -53,11 +54,13 @@ static void add(const char *name)
 		log_console_add(c);
 	else
 		log_info("console '%s' is not there", name);
+	return true;
 }
 
 void consoles_start(const char *list, const struct boot_framebuffer *fb, bool bios)
 {
 	char text[CMDLINE_BYTES], *rest = text, *name;
+	bool known = false;
 
 	log_on_emergency(NULL);
 	if (fb->type != FB_NONE)
@@ -66,7 +69,12 @@ void consoles_start(const char *list, const struct boot_framebuffer *fb, bool bi
 		screen.type = FB_NONE;
 	snprintf(text, sizeof(text), "%s", list);
 	while ((name = cut_word(&rest, ",")))
-		add(name);
+		known |= add(name);
+	if (!known) { /* a machine that shows nothing would not show why */
+		add("com1");
+		add("screen");
+		log_warn("console=%s: the default 'com1,screen' is used", list);
+	}
 }
 
 void consoles_remap(void)

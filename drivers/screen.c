@@ -76,8 +76,9 @@ static void newline(void)
 	row -= by;
 }
 
-static void screen_write(const char *s, size_t n)
+static void screen_write(const struct console *c, const char *s, size_t n)
 {
+	(void)c;
 	for (size_t i = 0; i < n; i++) {
 		if (s[i] == '\n' || column == columns)
 			newline();
@@ -86,10 +87,11 @@ static void screen_write(const char *s, size_t n)
 	}
 }
 
-static void screen_reset(void)
+static void screen_reset(const struct console *console)
 {
 	unsigned int used = 0;
 
+	(void)console;
 	memset(shown, ' ', sizeof(shown));
 	if (fb.type == FB_EGA_TEXT) {
 		for (unsigned int i = 0; i < rows * columns; i++) {
@@ -130,7 +132,7 @@ static bool usable(const struct boot_framebuffer *f)
 
 const struct console *screen_console(void *mapped, const struct boot_framebuffer *f)
 {
-	static const struct console c = {screen_reset, screen_write};
+	static const struct console c = {.reset = screen_reset, .write = screen_write};
 	bool text = f->type == FB_EGA_TEXT;
 
 	if (!usable(f))
@@ -141,6 +143,6 @@ const struct console *screen_console(void *mapped, const struct boot_framebuffer
 	rows = (unsigned int)min_u64(text ? fb.height : fb.height / GLYPH_H, MAX_ROWS);
 	for (int i = 0; i < 3; i++)
 		white |= (uint32_t)((BIT64(fb.rgb[i].bits) - 1) << fb.rgb[i].pos);
-	screen_reset();
+	screen_reset(&c);
 	return &c;
 }

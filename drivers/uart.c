@@ -23,10 +23,10 @@ enum {
 #define LSR_EMPTY 0x20
 #define PATIENCE  200000 /* polls; a port that stops sending must not stop us */
 
-static uint16_t base;
-
-static void uart_reset(void)
+static void uart_reset(const struct console *uart)
 {
+	uint16_t base = uart->port;
+
 	outb((uint16_t)(base + UART_IER), 0);
 	outb((uint16_t)(base + UART_LCR), LCR_DLAB);
 	outb((uint16_t)(base + UART_DATA), 1); /* 115200 baud */
@@ -36,7 +36,7 @@ static void uart_reset(void)
 	outb((uint16_t)(base + UART_MCR), 0x03);
 }
 
-static void put(char c)
+static void put(uint16_t base, char c)
 {
 	for (int i = 0; i < PATIENCE; i++) {
 		if (inb((uint16_t)(base + UART_LSR)) & LSR_EMPTY)
@@ -45,23 +45,26 @@ static void put(char c)
 	outb((uint16_t)(base + UART_DATA), (uint8_t)c);
 }
 
-static void uart_write(const char *s, size_t n)
+static void uart_write(const struct console *uart, const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (s[i] == '\n')
-			put('\r');
-		put(s[i]);
+			put(uart->port, '\r');
+		put(uart->port, s[i]);
 	}
 }
 
 const struct console *uart_console(uint16_t port)
 {
-	static const struct console c = {uart_reset, uart_write};
+	static struct console uarts[3];
+	struct console *c = uarts;
 
 	outb((uint16_t)(port + UART_SCR), 0x5a);
 	if (inb((uint16_t)(port + UART_SCR)) != 0x5a)
 		return NULL;
-	base = port;
-	uart_reset();
-	return &c;
+	while (c->port && c->port != port && c < &uarts[ARRAY_SIZE(uarts) - 1])
+		c++;
+	*c = (struct console){uart_reset, uart_write, port};
+	uart_reset(c);
+	return c;
 }

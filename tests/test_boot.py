@@ -200,10 +200,15 @@ def test_other_ways_to_boot(machine, iso_as, firmware):
 
 
 def test_odd_command_line_is_named_and_survived(machine):
-    started = machine(cmdline="frobnicate=1 loglevel=loud control_mem=lots")
+    started = machine(cmdline="frobnicate=1 loglevel=loud control_mem=lots maxcpus=many panic= console=com9 cpu_features=-vt")
     started.wait(r"command line: 'frobnicate=1' .*ignored", 120)
     started.wait(r"command line: 'loglevel=loud' .*default 'info' is used", 10)
-    started.wait(r"command line: 'control_mem=lots' ", 10)
+    started.wait(r"command line: 'control_mem=lots' not a size like 512M; ignored", 10)
+    started.wait(r"command line: 'maxcpus=many' not a number; ignored", 10)
+    started.wait(r"command line: 'panic=' has no value; the default '10' is used", 10)
+    started.wait(r"console=com9: known are com1, com2, an I/O port, screen, none; ", 10)
+    started.wait(r"console=com9: the default 'com1,screen' is used", 10)
+    started.wait(r"cpu_features: '-vt' names no feature", 60)
     started.wait(r"virt: starting the control domain", 60)
 
 

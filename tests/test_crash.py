@@ -24,6 +24,13 @@ SAYS = {
     "EXEC_BOOT": r"#PF page fault at 0xffffffff80000000, error 0x10\b",
     "READ_BOOT": r"#PF page fault at 0xffffffff80[0-9a-f]+f8, error 0\b",
 }
+PARTS = [
+    r"^(?:rip|in) [0-9a-f]{16} \w+\+(?:0x[0-9a-f]+|0)$",
+    r"^  called from [0-9a-f]{16} (?:call_selftest|selftest_recurse|hypercall_dispatch)\+0x[0-9a-f]+$",
+    r"^last exits of this CPU:\n(?:[0-9a-f]{16} exit \d+ .*\n)+last log lines:$",
+    r"^last log lines:\n\[ *\d+\.\d+\] (?:.*\n)*=== end",
+]
+REGISTERS = [r"^rax [0-9a-f]{16} rbx [0-9a-f]{16}", r"^r12 [0-9a-f]{16} ", r"^cr0 [0-9a-f]{16} cr2 [0-9a-f]{16} cr3"]
 
 
 @pytest.mark.parametrize("name,cpu", [
@@ -31,7 +38,8 @@ SAYS = {
     for name, number in SELFTESTS.items() if name in SAYS])
 def test_crash(machine, name, cpu):
     """Not only on the boot processor: whoever crashes stops the other one by INIT."""
-    control = machine(cpus=2, hypervisor=f"{BUILD}/test/hornero.elf", cmdline="panic=1",
+    control = machine(cpus=2, hypervisor=f"{BUILD}/test/hornero.elf", cmdline="panic=8 console=com1,com2,screen",
+                      bochsrc=["com2: enabled=1, mode=file, dev=com2.txt"],
                       file=[f"root/prod.ko={BUILD}/tests/prod.ko"], limit=1800)
     control.wait(READY, 400)
     if name == "EXEC_BOOT":
@@ -43,14 +51,21 @@ def test_crash(machine, name, cpu):
     with subprocess.Popen([*control.ssh_command(), f"insmod /root/prod.ko; taskset {1 << cpu} sh -c 'echo {command} >/proc/prod'"],
                           stdin=subprocess.DEVNULL) as caller:  # it gets no answer
         try:
-            control.wait(r"=== end of the crash record", 120, start=said)
+            control.wait(r"^reset in 8 s", 120, start=said)
+            on_screen = control.shows(f"Hornero crashed on CPU {cpu}: ")
         finally:
             caller.kill()
     record = control.serial().replace("\r", "")[said:]
     assert re.search(rf"=== Hornero crashed on CPU {cpu}: ", record)
     assert re.search(SAYS[name], record)
-    assert re.search(r"call_selftest|selftest_recurse|hypercall_dispatch", record), "no backtrace"
+    whole = re.search(r"^=== Hornero crashed on(?s:.*?)=== end of the crash record\n", record, re.MULTILINE)[0]
+    for part in PARTS + ([] if name == "PANIC" else REGISTERS):
+        assert re.search(part, whole, re.MULTILINE), f"no {part} in\n{whole}"
+    # on every console: the second port has all of it, a screen its end
+    second = (control.folder / "com2.txt").read_text(errors="replace").replace("\r", "")
+    assert whole in second
+    assert on_screen
     control.wait(READY, 400, start=said)
     run = control.ssh("hornero log --crash")
     assert run.returncode == 0, run.stderr
-    assert re.search(SAYS[name], run.stdout)
+    assert "".join(run.stdout.split()) == "".join(whole.split())

@@ -112,7 +112,8 @@ void cmdline_parse(const char *line)
 	char *text = words, *word;
 
 	memset(given, 0, sizeof(given));
-	snprintf(words, sizeof(words), "%s", line);
+	if (snprintf(words, sizeof(words), "%s", line) >= CMDLINE_BYTES)
+		log_warn("command line: what follows its byte %u is ignored", CMDLINE_BYTES - 1);
 	while ((word = cut_word(&text, " \t\r\n"))) {
 		size_t len = strcspn(word, "=");
 		const char *value = word + len + (word[len] != 0), *why;

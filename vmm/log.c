@@ -75,7 +75,7 @@ static void show(const struct console *c, uint64_t seq)
 	size_t len = slot_format(seq, buf, sizeof(buf), &level);
 
 	if (len && level <= console_level)
-		c->write(buf, len);
+		c->write(c, buf, len);
 }
 
 static uint64_t oldest(uint64_t head)
@@ -212,7 +212,7 @@ void log_emergency_begin(void)
 		on_emergency();
 	if (!consoles_ours) {
 		for (unsigned int i = 0; i < n_consoles; i++)
-			consoles[i]->reset();
+			consoles[i]->reset(consoles[i]);
 	}
 	consoles_ours = false; /* from now on only log_emergency_write() */
 }
@@ -220,5 +220,5 @@ void log_emergency_begin(void)
 void log_emergency_write(const char *s)
 {
 	for (unsigned int i = 0; i < n_consoles; i++)
-		consoles[i]->write(s, strlen(s));
+		consoles[i]->write(consoles[i], s, strlen(s));
 }

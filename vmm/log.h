@@ -56,8 +56,9 @@ size_t log_read(uint64_t *pos, char *buf, size_t n);
 
 /** A place where lines are shown while the hypervisor owns it. */
 struct console {
-	void (*reset)(void); /* after the control domain had it */
-	void (*write)(const char *s, size_t n);
+	void (*reset)(const struct console *c); /* after the control domain had it */
+	void (*write)(const struct console *c, const char *s, size_t n);
+	uint16_t port; /* of a UART */
 };
 
 #define LOG_RING_BYTES (96 * KIB)

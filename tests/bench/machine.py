@@ -31,6 +31,7 @@ from .patience import Patience
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
+SCREEN_PIECE = 64 << 20  # of an emulator's memory, looked at together
 IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x80, 0x100
 # said on the serial port once the control domain's SSH server listens
 READY = r"hornero-control-domain: ready IP=\S+ SSH-HOSTKEY=(\S+)\n"
@@ -98,6 +99,26 @@ class Machine:
             return (self.folder / "serial.txt").read_bytes().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+
+    def shows(self, words):
+        """Whether these words of the hypervisor stand on the graphic screen of Bochs. It has no way to show one,
+        but its card's memory is in the process: white glyphs, whose rows of pixels are looked for."""
+        font = [int(byte, 16) for byte in re.findall(r"0x(\w\w)\b", (BUILD / "hv/font.c").read_text())]
+        dots = [[font[(ord(letter) - 0x20) * 16 + y] >> (7 - x) & 1 for letter in words for x in range(8)]
+                for y in range(16)]
+        pid = (self.folder / "emulator.pid").read_text().strip()
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+            for line in maps:
+                at, end = (int(word, 16) for word in line.split()[0].split("-"))
+                while " rw" in line and at < end:
+                    memory.seek(at)
+                    data = memory.read(min(end - at, SCREEN_PIECE))
+                    for white in b"\xff\xff\xff\0", b"\xff\xff\xff":
+                        if all(b"".join(white if dot else bytes(len(white)) for dot in row) in data
+                               for row in dots if any(row)):
+                            return True
+                    at += SCREEN_PIECE // 2  # pieces overlap
+        return False
 
     def describe(self, lines=40):
         """What one wants to see when something went wrong."""
