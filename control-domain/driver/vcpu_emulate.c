@@ -364,24 +364,21 @@ static bool pause_string(struct vcpu *vcpu)
 	return ++vcpu->iterations % ITERATIONS_AT_ONCE == 0 || signal_pending(current);
 }
 
-static enum insn_status step_locally(struct vcpu *vcpu)
+/* Context: vm->memory_lock held. */
+static enum insn_status step_locked(struct vcpu *vcpu)
 {
 	enum insn_status status;
 
-	down_read(&vcpu->vm->memory_lock);
 	do {
 		vcpu->walk = GWALK_OK;
 		status = insn_step(&vcpu->insn, &vcpu->cpu, &machine_ops, vcpu);
 	} while ((status == INSN_AGAIN && !pause_string(vcpu)) ||
 		 (asks(status) && answer_here(vcpu, status)));
-	up_read(&vcpu->vm->memory_lock);
 	return status;
 }
 
-static int go_on(struct vcpu *vcpu)
+static int stepped(struct vcpu *vcpu, enum insn_status status)
 {
-	enum insn_status status = step_locally(vcpu);
-
 	switch (status) {
 	case INSN_DONE:
 		vcpu->page->flags |= HV_RUN_CLEAR_SHADOW;
@@ -459,13 +456,11 @@ static enum insn_result fetch_and_decode(struct vcpu *vcpu, bool *fetched,
 {
 	enum insn_result result = INSN_MORE;
 
-	down_read(&vcpu->vm->memory_lock);
 	do {
 		*fetched = fetch_page(vcpu, fault);
 		if (*fetched)
 			result = decode(vcpu);
 	} while (*fetched && result == INSN_MORE && vcpu->fetched < INSN_MAX_BYTES);
-	up_read(&vcpu->vm->memory_lock);
 	return result;
 }
 
@@ -494,9 +489,10 @@ static int repeat_delivery(struct vcpu *vcpu)
 int vcpu_emulate(struct vcpu *vcpu)
 {
 	struct guest_fault fault = {.vector = VECTOR_UD};
+	enum insn_status status = INSN_DONE;
 	enum insn_result result;
 	bool fetched;
-	int err;
+	int err = 0;
 
 	if (vcpu->page->insn.delivering)
 		return repeat_delivery(vcpu);
@@ -504,13 +500,19 @@ int vcpu_emulate(struct vcpu *vcpu)
 	vcpu->fetched = 0;
 	vcpu->iterations = 0;
 	load_cpu(vcpu);
+	down_read(&vcpu->vm->memory_lock);
 	result = fetch_and_decode(vcpu, &fetched, &fault);
+	if (fetched && result == INSN_OK) {
+		err = needs_segments(vcpu) ? load_segments(vcpu) : 0;
+		if (!err)
+			status = step_locked(vcpu);
+	}
+	up_read(&vcpu->vm->memory_lock);
 	if (!fetched)
 		return vcpu->walk == GWALK_FAULT ? inject(vcpu, &fault) : walk_failed(vcpu);
 	switch (result) {
 	case INSN_OK:
-		err = needs_segments(vcpu) ? load_segments(vcpu) : 0;
-		return err ? err : go_on(vcpu);
+		return err ? err : stepped(vcpu, status);
 	case INSN_UD:
 		return inject(vcpu, &fault);
 	case INSN_TOO_LONG:
@@ -530,10 +532,14 @@ int vcpu_emulate_answered(struct vcpu *vcpu)
 {
 	struct insn_request *request = &vcpu->insn.request;
 	const void *data = vcpu->run->mmio.data;
+	enum insn_status status;
 
 	if (vcpu->asked_port)
 		data = (u8 *)vcpu->run + PIO_DATA_OFFSET;
 	request->data = 0;
 	memcpy(&request->data, data, request->bytes);
-	return go_on(vcpu);
+	down_read(&vcpu->vm->memory_lock);
+	status = step_locked(vcpu);
+	up_read(&vcpu->vm->memory_lock);
+	return stepped(vcpu, status);
 }
