@@ -175,11 +175,7 @@ def qemu(folder, config):
             line += ["-drive", f"file={config['iso']},format=raw,if=ide,snapshot=on"]
         else:
             line += ["-cdrom", config["iso"], "-boot", "d"]
-    for number, disk in enumerate(config["disk"]):
-        if config["write_protected"]:  # IDE has no such disks, sticks have a switch
-            line += ["-drive", f"file={disk},format=raw,if=none,id=stick{number},readonly=on",
-                     "-device", "usb-ehci", "-device", f"usb-storage,drive=stick{number}"]
-            continue
+    for disk in config["disk"]:
         snapshot = "off" if config["keep_disk"] else "on"
         line += ["-drive", f"file={disk},format=raw,if=ide,snapshot={snapshot}"]
     return line

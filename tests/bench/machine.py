@@ -40,7 +40,6 @@ DEAD = r"^\| The machine is halted\..*\n\+-+\+\n|Kernel panic - not syncing"
 DEFAULTS = {
     "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
     "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False,
-    "write_protected": False,
     "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "grub_last": "", "file": [],
     "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
     "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
