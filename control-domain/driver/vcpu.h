@@ -81,6 +81,12 @@ int vcpu_emulate(struct vcpu *vcpu);
 int vcpu_emulate_answered(struct vcpu *vcpu);
 void vcpu_emulate_reload(struct vcpu *vcpu); /* while it waits: registers were set from outside */
 
+/* Guest page tables, for gwalk(). Context: memory_lock held. */
+extern const struct gwalk_ops vcpu_walk_ops;
+
+/* ---- vcpu_task.c: carry out the task switch of a TASK exit. */
+int vcpu_task_switch(struct vcpu *vcpu);
+
 /* Fills in KVM_EXIT_INTERNAL_ERROR; returns VCPU_TO_USER. */
 int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 count);
 

@@ -90,7 +90,7 @@ static u32 read_pkru(void *context)
 	return pkru;
 }
 
-static const struct gwalk_ops walk_ops = {
+const struct gwalk_ops vcpu_walk_ops = {
 	.read = read_entry,
 	.update = update_entry,
 	.pkru = read_pkru,
@@ -129,7 +129,7 @@ static bool walk(struct vcpu *vcpu, u64 linear, unsigned int access, u64 *gpa,
 		vcpu->walk = GWALK_NO_TABLE;
 		return false;
 	}
-	vcpu->walk = gwalk(&cpu, &walk_ops, vcpu, linear, access, gpa, fault);
+	vcpu->walk = gwalk(&cpu, &vcpu_walk_ops, vcpu, linear, access, gpa, fault);
 	return vcpu->walk == GWALK_OK;
 }
 

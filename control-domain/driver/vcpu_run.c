@@ -203,6 +203,8 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 		return port_access(vcpu);
 	case HV_VCPU_EXIT_INSN:
 		return vcpu_emulate(vcpu);
+	case HV_VCPU_EXIT_TASK:
+		return vcpu_task_switch(vcpu);
 	case HV_VCPU_EXIT_WINDOW:
 		vcpu->window_open = true;
 		return VCPU_AGAIN;

@@ -16,12 +16,15 @@ $(DEVMODEL_TESTS)/%.initrd: tests/devmodel/%/init tests/devmodel/%.modules $(DEV
 	$(DEVMODEL_MKINITRAMFS) --kernel $(KERNEL) --root tests/devmodel/$* --modules tests/devmodel/$*.modules \
 		$(addprefix --add ,$(DEVMODEL_ADD_$*)) --level 3 --output $@
 
+# The bare-metal guests that also run on Linux's KVM: test_bare_guests.py
+DEVMODEL_BARE := task modes neighbour
+
 DEVMODEL_ADD_host := /guest/probe=$(DEVMODEL_TESTS)/probe /usr/bin/vmm=$(BUILD)/control-domain/vmm/vmm /guest/kernel=$(KERNEL)/vmlinuz \
 	/guest/initrd=$(DEVMODEL_TESTS)/guest.initrd /usr/bin/socat=/usr/bin/socat \
-	/usr/bin/setpriv=/usr/bin/setpriv
+	/usr/bin/setpriv=/usr/bin/setpriv $(foreach g,$(DEVMODEL_BARE),/guest/$(g).elf=$(BUILD)/guests/$(g).elf)
 
 $(DEVMODEL_TESTS)/host.initrd: $(BUILD)/control-domain/vmm/vmm $(DEVMODEL_TESTS)/guest.initrd \
-		$(DEVMODEL_TESTS)/probe
+		$(DEVMODEL_TESTS)/probe $(DEVMODEL_BARE:%=$(BUILD)/guests/%.elf)
 
 $(DEVMODEL_TESTS)/probe: tests/devmodel/probe.S
 	@mkdir -p $(@D)

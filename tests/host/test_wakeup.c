@@ -323,6 +323,7 @@ bool irqchip_wants_window(const struct vcpu *vcpu)
 		test_fail(__FILE__, __LINE__, "%s() was called", #name);                           \
 	}
 UNREACHED(int, vcpu_emulate, struct vcpu *)
+UNREACHED(int, vcpu_task_switch, struct vcpu *)
 UNREACHED(int, vcpu_emulate_answered, struct vcpu *)
 UNREACHED(bool, irqchip_port, struct vm *, u16, unsigned int, bool, u64 *)
 UNREACHED(void, irqchip_end, struct vm *, u8)

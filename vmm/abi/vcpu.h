@@ -30,7 +30,8 @@
 	X(8, FAIL_ENTRY, "VM entry refused: `reason`; the log has the VMCS")                       \
 	X(9, INTERNAL, "exit that this hypervisor does not handle; the VM stops; `text`")          \
 	X(10, DEBUG, "#DB or #BP with guest debugging on")                                         \
-	X(11, WINDOW, "the guest can take an external interrupt: HV_RUN_WINDOW asked to be told")
+	X(11, WINDOW, "the guest can take an external interrupt: HV_RUN_WINDOW asked to be told")  \
+	X(12, TASK, "hardware task switch: `qualification`, `insn.bytes`, `task`; carry it out")
 
 enum hv_vcpu_exit {
 #define X(number, name, text) HV_VCPU_EXIT_##name = number,
@@ -151,7 +152,10 @@ struct hv_vcpu_page {
 	uint64_t xcr0, xss;
 	char text[256];
 	uint8_t lapic[1024];
-	uint8_t pad[2088];
+	struct { /* TASK: the event that came through a task gate, as IDT-vectoring information */
+		uint32_t vectoring, error;
+	} task;
+	uint8_t pad[2080];
 	uint8_t xsave[4096] __attribute__((aligned(64)));
 };
 

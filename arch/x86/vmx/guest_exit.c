@@ -178,6 +178,19 @@ static void handle_exception(struct vmx_cpu *v, struct vcpu *vcpu)
 	}
 }
 
+/* The switch delivers the event that led to it, if one did: it is not injected again. */
+static void handle_task_switch(struct vmx_cpu *v, struct vcpu *vcpu)
+{
+	struct hv_vcpu_page *p = vcpu->page;
+
+	p->qualification = vmread(VMCS_EXIT_QUALIFICATION);
+	p->insn.bytes = vmread(VMCS_EXIT_INSN_LENGTH);
+	p->task.vectoring = vmread(VMCS_IDT_VECTORING);
+	p->task.error = vmread(VMCS_IDT_VECTORING_ERROR);
+	vmwrite(VMCS_ENTRY_INTERRUPTION, 0);
+	vcpu_leave(v, HV_VCPU_EXIT_TASK);
+}
+
 static void set_ple_window(struct vcpu *vcpu, uint32_t ticks)
 {
 	vcpu->ple_window = ticks;
@@ -304,8 +317,7 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 		vcpu_leave(v, HV_VCPU_EXIT_EOI);
 		break;
 	case VMX_EXIT_TASK_SWITCH:
-		stop(v, vcpu, HV_VCPU_EXIT_INTERNAL,
-		     "hardware task switch, which is not supported");
+		handle_task_switch(v, vcpu);
 		break;
 	case VMX_EXIT_MACHINE_CHECK_ON_ENTRY:
 		v->mce_owed = true;
