@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// sources: $(FUZZ_MACHINE)
-// flags: $(FUZZ_MACHINE_FLAGS)
+// sources: $(FAKE_MACHINE)
+// flags: $(FAKE_MACHINE_FLAGS)
 /*
  * Every hypercall, in any order, with any arguments, on several CPUs, while guests run and exit.
  *

@@ -875,6 +875,7 @@ void machine_end(void)
 
 	for (m.now = 0; m.now < CPUS; m.now++)
 		machine_guest_exits(&interrupt);
+	find_vms();
 	m.now = 0;
 	for (unsigned int i = 1; i < CPUS; i++)
 		machine_cpu_comes_back(i);
