@@ -35,7 +35,7 @@ class Control:
         """start: a fixture that starts machines."""
         self.machine = start(cpus=2, memory=1024, limit=1800, **more,
                              file=[f"guests/{name}.elf={BUILD}/guests/{name}.elf" for name in NAMES] +
-                             [f"root/prod.ko={BUILD}/tests/prod.ko"])
+                             [f"root/prod.ko={BUILD}/tests/prod.ko", f"/kvm/kvm-check={BUILD}/kvm/kvm-check"])
         self.machine.wait(READY, 600)
 
     def ok(self, command):

@@ -122,6 +122,11 @@ class TestWithoutNewerFeatures(Guests):
         assert re.search(r"EPT: [67]\d table pages, 64 GiB", control.ok("hornero log"))
         assert control.exits() & {"PREEMPTION_TIMER", "APIC_ACCESS", "APIC_WRITE", "PAUSE", "VIRTUALIZED_EOI"} == set()
 
+    def test_chips_in_the_driver(self, control):
+        """A PIC's interrupt waits for a window that only the processor without APICv reports itself."""
+        run = control.machine.ssh("chmod +x /kvm/kvm-check && /kvm/kvm-check pic ioapic chips", timeout=SECONDS)
+        assert run.returncode == 0 and run.stdout.endswith(" 0 failed\n"), run.stdout + run.stderr
+
 
 # What Bochs' local APIC does otherwise than SDM 3A "APIC Timer", "Error Handling", "x2APIC State Transitions".
 BOCHS_ERRS = ["xAPIC: deadline reads 0 afterwards", "x2APIC: deadline reads 0 afterwards",
