@@ -54,15 +54,17 @@ test-host: host-tests ## the host unit tests alone, under sanitizers (seconds)
 format: ## let clang-format format every source
 	git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
-# ---- what tests let loose in the control domain: a kernel module and a program
+# ---- what tests let loose in the control domain: two kernel modules and programs
 
-PROD := $(BUILD)/tests/prod.ko $(BUILD)/tests/user $(BUILD)/tests/kexec
+PROD := $(BUILD)/tests/prod.ko $(BUILD)/tests/storm.ko $(BUILD)/tests/user $(BUILD)/tests/kexec
 
-$(BUILD)/tests/prod.ko: tests/prod/prod.c tests/prod/Kbuild | $(CD)/vmlinuz
+PROD_SRC := tests/prod/prod.c tests/prod/storm.c tests/prod/Kbuild
+
+$(BUILD)/tests/prod.ko $(BUILD)/tests/storm.ko &: $(PROD_SRC) $(wildcard vmm/abi/*.h) | $(CD)/vmlinuz
 	@mkdir -p $(BUILD)/tests/prod
-	ln -sf $(abspath tests/prod/prod.c tests/prod/Kbuild) $(BUILD)/tests/prod/
-	$(MAKE) -C $(KHEADERS) M=$(abspath $(BUILD)/tests/prod) modules
-	cp $(BUILD)/tests/prod/prod.ko $@
+	ln -sf $(abspath $(PROD_SRC)) $(BUILD)/tests/prod/
+	$(MAKE) -C $(KHEADERS) M=$(abspath $(BUILD)/tests/prod) HORNERO_TOP=$(CURDIR) modules
+	cp $(BUILD)/tests/prod/prod.ko $(BUILD)/tests/prod/storm.ko $(BUILD)/tests/
 
 $(BUILD)/tests/user: tests/prod/user.S
 	@mkdir -p $(@D)

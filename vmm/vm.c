@@ -135,7 +135,10 @@ static void hide_and_give_back(uint16_t slot, hpa_t frame, uint64_t *epoch)
 	give_back(slot, frame, epoch);
 }
 
-/* Up to @want frames for @slot; how many, or why none. */
+/*
+ * Up to @want frames for @slot; how many, or why none. OWNER_VM ones are shown to the control
+ * domain before the lock is dropped, for from then on another CPU may free them.
+ */
 static int take_frames(enum owner_kind kind, uint16_t slot, uint64_t want, hpa_t *frames)
 {
 	int err, given = 0;
@@ -154,12 +157,18 @@ static int take_frames(enum owner_kind kind, uint16_t slot, uint64_t want, hpa_t
 		want = min_u64(want, owner_free(&pool));
 	err = owner_alloc(&pool, kind, slot, want, frames);
 	for (uint64_t i = 0; i < want && !err; i++) {
+		bool touched = kind == OWNER_VM ? !virt_control_show(frames[i])
+						: virt_control_unsink(frames[i]);
+
 		/* Touched while it was a hole: CPUs may still translate it to the sink. Back in the
 		 * queue. */
-		if (virt_control_unsink(frames[i]))
+		if (touched) {
 			give_back(slot, frames[i], &epoch);
-		else
-			frames[given++] = frames[i];
+			continue;
+		}
+		if (kind == OWNER_VM)
+			BUG_ON(owner_share(&pool, slot, frames[i], true) < 0);
+		frames[given++] = frames[i];
 	}
 	unlock(&pool_lock);
 	if (err)
@@ -336,8 +345,8 @@ int64_t call_pool_alloc(struct call *c)
 {
 	struct vm *vm = vm_hold(c->args[0]);
 	hpa_t frames[FRAMES_PER_CALL];
-	uint64_t *out = c->page, epoch;
-	int given = -HV_ERR_INVAL, shown = 0;
+	uint64_t *out = c->page;
+	int given = -HV_ERR_INVAL;
 
 	if (!vm)
 		return -HV_ERR_NOENT;
@@ -345,23 +354,13 @@ int64_t call_pool_alloc(struct call *c)
 		given = take_frames(OWNER_VM, vm->slot, min_u64(c->args[1], FRAMES_PER_CALL),
 				    frames);
 	lock(&vm->lock);
-	lock(&pool_lock);
 	for (int i = 0; i < given; i++) {
-		BUG_ON(owner_share(&pool, vm->slot, frames[i], true) < 0);
-		if (!virt_control_show(frames[i])) {
-			BUG_ON(owner_share(&pool, vm->slot, frames[i], false) < 0);
-			give_back(vm->slot, frames[i], &epoch);
-			continue;
-		}
-		out[shown++] = frames[i].v;
+		out[i] = frames[i].v;
 		vm->frames++;
 	}
-	unlock(&pool_lock);
 	unlock(&vm->lock);
 	vm_release(vm);
-	if (given < 0)
-		return given;
-	return shown ? shown : -HV_ERR_AGAIN;
+	return given;
 }
 
 int64_t call_pool_free(struct call *c)
