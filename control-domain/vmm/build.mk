@@ -26,6 +26,19 @@ $(BUILD)/$(DEVMODEL_DIR)/%.o: $(DEVMODEL_DIR)/%.c $(DEVMODEL_DIR)/build.mk
 	@mkdir -p $(@D)
 	$(DEVMODEL_CC) $(DEVMODEL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# libseccomp writes the filter of system calls.
+DEVMODEL_FILTER := $(DEVMODEL_DIR)/filter/main.c $(DEVMODEL_DIR)/filter/rules.c
+
+$(BUILD)/$(DEVMODEL_DIR)/filter/run: $(DEVMODEL_FILTER) $(DEVMODEL_DIR)/filter/rules.h $(DEVMODEL_DIR)/build.mk
+	@mkdir -p $(@D)
+	gcc -std=gnu11 -O1 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $(DEVMODEL_FILTER) -lseccomp
+
+$(BUILD)/$(DEVMODEL_DIR)/filter/filter_program.h: $(BUILD)/$(DEVMODEL_DIR)/filter/run
+	$< >$@
+
+$(BUILD)/$(DEVMODEL_DIR)/sandbox_filter.o: DEVMODEL_CFLAGS += -I$(BUILD)/$(DEVMODEL_DIR)/filter
+$(BUILD)/$(DEVMODEL_DIR)/sandbox_filter.o: $(BUILD)/$(DEVMODEL_DIR)/filter/filter_program.h
+
 # iasl writes the table as a C array.
 $(BUILD)/$(DEVMODEL_DIR)/dsdt.c: $(DEVMODEL_DIR)/dsdt.asl
 	@mkdir -p $(@D)
