@@ -26,9 +26,18 @@ $(DEMO)/kexec: control-domain/demo/bootdisk.c control-domain/demo/build.mk
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -Os -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
 
-$(DEMO)/initramfs: $(DEMO)/kexec $(CLOUD)/vmlinuz control-domain/demo/modules control-domain/image/mkinitramfs \
+# Drivers that only a guest's own disk may need, packed: the demo guest alone should not unpack them.
+FILE_SYSTEMS := lib/libcrc32c lib/raid6/raid6_pq lib/zstd/zstd_compress crypto/xor fs/btrfs/btrfs fs/xfs/xfs
+
+$(DEMO)/filesystems.tar.gz: $(CLOUD)/vmlinuz control-domain/demo/build.mk
+	@mkdir -p $(@D)
+	tar -C $(CLOUD)/modules/kernel --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --transform 's|.*/||' \
+		-c $(FILE_SYSTEMS:=.ko) | gzip -9n >$@
+
+$(DEMO)/initramfs: $(DEMO)/kexec $(DEMO)/filesystems.tar.gz $(CLOUD)/vmlinuz control-domain/demo/modules control-domain/image/mkinitramfs \
 		$(shell find $(DEMO_ROOT) -type f) control-domain/demo/build.mk
 	@mkdir -p $(@D)
 	control-domain/image/mkinitramfs --kernel $(CLOUD) --modules control-domain/demo/modules \
 		--root $(DEMO_ROOT) --add /usr/bin/dropbear=/usr/sbin/dropbear \
-		--add /usr/lib/demo/kexec=$(DEMO)/kexec --output $@
+		--add /usr/lib/demo/kexec=$(DEMO)/kexec \
+		--add /usr/lib/demo/filesystems.tar.gz=$(DEMO)/filesystems.tar.gz --output $@
