@@ -19,6 +19,7 @@
 
 struct irqchip_pit {
 	struct vm *vm;
+	struct mutex starting; /* one at a time cancels the timer and starts it */
 	spinlock_t lock;
 	struct pit pit;
 	bool has_speaker;
@@ -39,12 +40,14 @@ static enum hrtimer_restart expired(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
-/* Context: process. Not with the lock: cancelling waits for expired(). */
+/* Context: process. Not with the lock: cancelling waits for expired(). Who started it in between
+ * would have it forwarded while it is queued. */
 static void restart(struct irqchip_pit *pit)
 {
 	bool repeats, legacy;
 	u64 interval_ns;
 
+	mutex_lock(&pit->starting);
 	hrtimer_cancel(&pit->timer);
 	spin_lock(&pit->lock);
 	interval_ns = pit_interval_ns(&pit->pit, &repeats);
@@ -55,6 +58,7 @@ static void restart(struct irqchip_pit *pit)
 	if (interval_ns && !legacy)
 		hrtimer_start(&pit->timer, ns_to_ktime(interval_ns), HRTIMER_MODE_REL);
 	spin_unlock(&pit->lock);
+	mutex_unlock(&pit->starting);
 }
 
 bool irqchip_pit_port(struct irqchip_pit *pit, u16 port, bool in, u8 *data)
@@ -125,6 +129,7 @@ int irqchip_pit_create(struct vm *vm, const struct kvm_pit_config __user *user)
 	if (!pit)
 		return -ENOMEM;
 	pit->vm = vm;
+	mutex_init(&pit->starting);
 	spin_lock_init(&pit->lock);
 	pit->has_speaker = config.flags & KVM_PIT_SPEAKER_DUMMY;
 	hrtimer_init(&pit->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);

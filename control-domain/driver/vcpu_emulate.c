@@ -305,12 +305,16 @@ static bool is_apic(const struct insn_request *request)
 	return (request->address & PAGE_MASK) == APIC_PAGE;
 }
 
-/* The local APIC's registers are 32 bits wide, 16 bytes apart; other accesses are undefined: read
- * as 0. */
+/*
+ * The local APIC's registers are 32 bits wide, 16 bytes apart; other accesses are undefined: read
+ * as 0. Where the APIC is off or in x2APIC mode (STATE) nothing answers, as on a bus. That is all
+ * the hypervisor can refuse: the vCPU exists and, with its lock held, does not run.
+ */
 static void access_apic(struct vcpu *vcpu, bool write)
 {
 	struct insn_request *request = &vcpu->insn.request;
 	u64 offset = request->address & ~PAGE_MASK;
+	long result = -HV_ERR_STATE;
 	u64 second = 0;
 	u64 *page;
 
@@ -319,13 +323,18 @@ static void access_apic(struct vcpu *vcpu, bool write)
 	if (offset % APIC_REGISTER || request->bytes != sizeof(u32) || offset >= APIC_BYTES)
 		return;
 	page = hv_page_get();
-	if (!page)
-		return;
-	*page = request->data;
-	if (hv_call(HV_CALL_VCPU_APIC, vcpu->vm->handle, vcpu->index, offset,
-		    write ? HV_MSR_WRITE : HV_MSR_READ, 0, &second) < 0)
-		second = 0;
-	hv_page_put();
+	if (page) {
+		*page = request->data;
+		result = hv_call(HV_CALL_VCPU_APIC, vcpu->vm->handle, vcpu->index, offset,
+				 write ? HV_MSR_WRITE : HV_MSR_READ, 0, &second);
+		hv_page_put();
+	}
+	if (!page || (result < 0 && result != -HV_ERR_STATE))
+		pr_err_ratelimited("VM %x vCPU %u: %s of local APIC register %llx is lost: %s\n",
+				   vcpu->vm->handle, vcpu->index, write ? "write" : "read", offset,
+				   page ? hv_error_text(result) : "this CPU has no call page");
+	if (result < 0)
+		second = write ? 0 : U32_MAX;
 	if (write)
 		vcpu_kick_many(vcpu->vm, second);
 	else

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A guest that turns on its device model: every port, addresses where nothing is, and rings that no
- * driver would make, for each virtio device that it finds. "seed=N" on the command line. It passes
- * if it gets to its summary; that nobody else noticed is for the test to see.
+ * driver would make, for each virtio device that it finds. "seed=N devices=M" on the command line.
+ * It passes if it gets to its summary; that nobody else noticed is for the test to see.
  *
  * Buffers that devices may write lie in this guest's memory above 8 MiB, where nothing else is.
  */
@@ -15,6 +15,8 @@
 #define SCRATCH_BYTES UINT64_C(0x400000)
 #define RING_BYTES    0x4000
 #define ROUNDS	      24
+#define FLOOD	      5000
+#define SERIAL	      0x3f8
 #define FAR	      UINT64_C(0x200000000) /* virtual: 1 GiB of wherever is to be touched */
 
 /* Common configuration of a virtio device over PCI (virtio 1.2, 4.1.4.3). */
@@ -41,6 +43,7 @@ struct descriptor {
 };
 
 static uint64_t seed = 1;
+static uint64_t expected; /* virtio devices; 0: two are always there */
 
 static uint32_t random32(void)
 {
@@ -244,7 +247,7 @@ static void set_queue(uint64_t c, uint16_t queue)
 static void abuse_device(void)
 {
 	uint64_t c = device.common;
-	uint16_t queues;
+	uint16_t queues = 0;
 
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		write8(c + STATUS, 0);
@@ -270,6 +273,9 @@ static void abuse_device(void)
 				write32(c + (random32() & 0x3c), random32());
 		}
 	}
+	for (unsigned int i = 0; i < FLOOD;
+	     i++) /* it may have given up: that is no reason to stop */
+		write16(device.notify + i % (queues + 1u) * device.multiplier, (uint16_t)i);
 	write8(c + STATUS, 0);
 }
 
@@ -286,7 +292,16 @@ static void every_device(void)
 		abuse_device();
 		found++;
 	}
-	report(found >= 2, "%u virtio devices with malformed rings", (uint64_t)found);
+	report(expected ? found == expected : found >= 2, "%u virtio devices with malformed rings",
+	       (uint64_t)found);
+}
+
+/* Faster than anybody reads. */
+static void flood_console(void)
+{
+	for (unsigned int i = 1; i <= FLOOD; i++)
+		outb(SERIAL, i % 100 ? '.' : '\n');
+	report(true, "%u bytes to the serial port", (uint64_t)FLOOD);
 }
 
 /* The configuration space last: afterwards nothing is where it was. */
@@ -306,15 +321,27 @@ static void every_register(void)
 	report(true, "configuration space and IOAPIC, %x", (uint64_t)(sum & 1));
 }
 
-void guest_main(void)
+/* The next number in the text, behind @value's digits. */
+static uint64_t number(const char **text, uint64_t value)
 {
-	const char *s = guest_cmdline;
+	const char *s = *text;
 
 	while (*s && (*s < '0' || *s > '9'))
 		s++;
 	for (; *s >= '0' && *s <= '9'; s++)
-		seed = seed * 10 + (uint64_t)(*s - '0');
+		value = value * 10 + (uint64_t)(*s - '0');
+	*text = s;
+	return value;
+}
+
+void guest_main(void)
+{
+	const char *s = guest_cmdline;
+
+	seed = number(&s, seed);
+	expected = number(&s, 0);
 	every_device();
+	flood_console();
 	every_port();
 	every_address();
 	every_register();

@@ -8,6 +8,7 @@
 
 #define ROUNDS	      4000
 #define FLOOD	      3000
+#define OTHER_MSRS    4096
 #define APIC_LVT_LAST 0x370
 #define NO_SUCH_CALL  UINT64_C(0xfffffffffffffc18) /* as KVM's guests know it: -1000 */
 
@@ -264,6 +265,23 @@ static void every_msr(void)
 	report(readable && !strange, "both MSR ranges, %u readable", (uint64_t)readable);
 }
 
+/* Numbers that the bitmap does not cover: these exit whatever it says. */
+static void other_msrs(void)
+{
+	unsigned int tried = 0, taken = 0;
+	uint64_t value;
+
+	while (tried < OTHER_MSRS) {
+		uint32_t msr = (uint32_t)next_random(&seed);
+
+		if ((msr & 0x3fffffff) < 0x2000)
+			continue;
+		tried++;
+		taken += rdmsr_try(msr, &value) != GP || wrmsr_try(msr, random_value()) != GP;
+	}
+	report(!taken, "%u other MSRs, %u exist", (uint64_t)tried, (uint64_t)taken);
+}
+
 static void flood(void)
 {
 	uint64_t sum = 0;
@@ -318,6 +336,7 @@ void guest_main(void)
 		write_msrs();
 		every_cpuid_leaf();
 		every_msr();
+		other_msrs();
 		if (under_hypervisor) {
 			hypercalls();
 			flood();

@@ -81,7 +81,7 @@ class Watched(Control):
     PATTERN = "/run/pattern"
 
     def watch(self):
-        self.ok(f"dd if=/dev/urandom of={self.PATTERN} bs=1M count=8 2>/dev/null; "
+        self.ok(f"modprobe tun; dd if=/dev/urandom of={self.PATTERN} bs=1M count=8 2>/dev/null; "
                 "truncate -s 16M /tmp/disk; "
                 f"vmm {options('neighbour', 'neighbour', 'forever', memory=24)} </dev/null "
                 ">/run/neighbour 2>&1 & echo $! >/run/neighbour.pid")
