@@ -16,7 +16,7 @@ RUNS = 200_000
 SLOW = {"hypercall": 10_000}  # a run is the whole life of a machine
 
 
-@pytest.mark.parametrize("name", [s.stem.removeprefix("fuzz_") for s in sorted(FUZZ.glob("*.c"))])
+@pytest.mark.parametrize("name", [s.stem.removeprefix("fuzz_") for s in sorted(FUZZ.glob("fuzz_*.c"))])
 def test_fuzz(name, tmp_path):
     program = (BUILD / "fuzz" / name).resolve()
     corpus = FUZZ / "corpus" / name

@@ -192,19 +192,40 @@ static void __noreturn finish(const char *reason)
 	machine_reset();
 }
 
+/* As they are in crash(), which has changed some of its caller's; RIP is the call. */
+static inline __attribute__((always_inline)) void take_registers(struct trap_frame *f)
+{
+	const uint64_t *frame = __builtin_frame_address(0);
+
+	__asm__ volatile("mov %%rax, %0\n\tmov %%rbx, %1\n\tmov %%rcx, %2\n\tmov %%rdx, %3\n\t"
+			 "mov %%rsi, %4\n\tmov %%rdi, %5\n\tmov %%r8, %6\n\tmov %%r9, %7\n\t"
+			 "mov %%r10, %8\n\tmov %%r11, %9\n\tmov %%r12, %10\n\tmov %%r13, %11\n\t"
+			 "mov %%r14, %12\n\tmov %%r15, %13\n\tpushfq\n\tpopq %14"
+			 : "=m"(f->rax), "=m"(f->rbx), "=m"(f->rcx), "=m"(f->rdx), "=m"(f->rsi),
+			   "=m"(f->rdi), "=m"(f->r8), "=m"(f->r9), "=m"(f->r10), "=m"(f->r11),
+			   "=m"(f->r12), "=m"(f->r13), "=m"(f->r14), "=m"(f->r15), "=m"(f->rflags));
+	f->rbp = frame[0];
+	f->rip = frame[1] - 1;
+	f->rsp = (uint64_t)(frame + 2);
+}
+
 void crash(const struct trap_frame *f, const char *fmt, ...)
 {
 	static char reason[160];
+	struct trap_frame own;
 	uint32_t me = this_cpu()->index + 1, nobody = 0;
 	va_list ap;
 
+	if (!f) {
+		take_registers(&own);
+		f = &own;
+	}
 	if (!__atomic_compare_exchange_n(&crash_owner, &nobody, me, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_SEQ_CST)) {
 		if (nobody != me)
 			cpu_halt_forever(); /* another CPU is at it */
 		emit("\ncrashed while writing the crash record\n");
-		if (f)
-			emit_address("rip", f->rip);
+		emit_address("rip", f->rip);
 		finish(reason);
 	}
 	lapic_send_init_all_others();
@@ -213,11 +234,8 @@ void crash(const struct trap_frame *f, const char *fmt, ...)
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
 	emitf("\n=== Hornero crashed on CPU %u: %s\n", me - 1, reason);
-	if (f)
-		emit_registers(f);
-	else
-		emit_address("in", (uint64_t)__builtin_return_address(0));
-	emit_backtrace(f ? f->rbp : (uint64_t)__builtin_frame_address(0));
+	emit_registers(f);
+	emit_backtrace(f->rbp);
 	emit("last exits of this CPU:\n");
 	virt_crash_exits(emit_line);
 	emit_log();

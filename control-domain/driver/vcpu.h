@@ -81,8 +81,11 @@ int vcpu_emulate(struct vcpu *vcpu);
 int vcpu_emulate_answered(struct vcpu *vcpu);
 void vcpu_emulate_reload(struct vcpu *vcpu); /* while it waits: registers were set from outside */
 
-/* Guest page tables, for gwalk(). Context: memory_lock held. */
+/* Guest page tables, for gwalk(), and guest memory; `context` is the vCPU. False: no RAM there.
+ * Context: memory_lock held. */
 extern const struct gwalk_ops vcpu_walk_ops;
+bool vcpu_ram_read(void *context, uint64_t gpa, void *data, unsigned int bytes);
+bool vcpu_ram_write(void *context, uint64_t gpa, const void *data, unsigned int bytes);
 
 /* ---- vcpu_task.c: carry out the task switch of a TASK exit. */
 int vcpu_task_switch(struct vcpu *vcpu);

@@ -148,14 +148,14 @@ static bool translate(void *context, uint64_t linear, unsigned int intent, uint6
 	return walk(vcpu, linear, intent & INSN_WRITE ? GWALK_WRITE : GWALK_READ, gpa, fault);
 }
 
-static bool ram_read(void *context, uint64_t gpa, void *data, unsigned int bytes)
+bool vcpu_ram_read(void *context, uint64_t gpa, void *data, unsigned int bytes)
 {
 	struct vcpu *vcpu = context;
 
 	return !memory_read(vcpu->vm, gpa, data, bytes);
 }
 
-static bool ram_write(void *context, uint64_t gpa, const void *data, unsigned int bytes)
+bool vcpu_ram_write(void *context, uint64_t gpa, const void *data, unsigned int bytes)
 {
 	struct vcpu *vcpu = context;
 
@@ -164,8 +164,8 @@ static bool ram_write(void *context, uint64_t gpa, const void *data, unsigned in
 
 static const struct insn_ops machine_ops = {
 	.translate = translate,
-	.read = ram_read,
-	.write = ram_write,
+	.read = vcpu_ram_read,
+	.write = vcpu_ram_write,
 };
 
 /* ---- registers */

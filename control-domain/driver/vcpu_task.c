@@ -43,22 +43,8 @@ static bool translate(void *context, const struct task_state *state, uint64_t li
 	return gwalk(&cpu, &vcpu_walk_ops, vcpu, linear, access, gpa, fault) == GWALK_OK;
 }
 
-static bool ram_read(void *context, uint64_t gpa, void *data, unsigned int bytes)
-{
-	struct vcpu *vcpu = context;
-
-	return !memory_read(vcpu->vm, gpa, data, bytes);
-}
-
-static bool ram_write(void *context, uint64_t gpa, const void *data, unsigned int bytes)
-{
-	struct vcpu *vcpu = context;
-
-	return !memory_write(vcpu->vm, gpa, data, bytes);
-}
-
 static const struct task_ops task_ops = {
-	.translate = translate, .read = ram_read, .write = ram_write};
+	.translate = translate, .read = vcpu_ram_read, .write = vcpu_ram_write};
 
 static void describe(const struct vcpu *vcpu, struct task_switch *how)
 {
