@@ -141,7 +141,7 @@ static void one(struct caller *c, bool narrow)
 	else if (kind < 78)
 		call(HV_CALL_VCPU_CPUID, vm, vcpu, 1 + draw(c, 3), 0, 0);
 	else if (kind < 80)
-		call(HV_CALL_VCPU_MSR, vm, vcpu, 0x10 + draw(c, 0x20), draw(c, 2), 0);
+		call(HV_CALL_VCPU_MSR, vm, vcpu, 0x10 + draw(c, 2) * 0xb, draw(c, 2), 0);
 	else if (kind < 82)
 		call(HV_CALL_VCPU_APIC, vm, vcpu, 16 * draw(c, 64), draw(c, 2), 0);
 	else if (kind < 85)
