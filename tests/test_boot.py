@@ -267,6 +267,17 @@ def test_older_processor(machine):
 
 
 @pytest.mark.full
+def test_oldest_processor_that_will_do(machine):
+    """One of Westmere's generation, which lacks what test_older_processor switches off, or has it otherwise."""
+    started = boot(machine, emulator="bochs", cpus=2, cpu_model="corei5_arrandale_m520")
+    features = json.loads(told(started, "hornero info --json"))["features"]
+    assert not [name for name in ("ept_1g", "ept_ad", "apic_registers", "virtual_interrupts") if features[name]]
+    online = "/sys/devices/system/cpu/cpu1/online"
+    assert told(started, f"echo 0 >{online}; nproc; echo 1 >{online}; nproc") == "1\n2\n"
+    assert_quiet_log(started)
+
+
+@pytest.mark.full
 def test_maxcpus(machine):
     started = boot(machine, cpus=2, cmdline="maxcpus=1")
     assert told(started, "nproc").strip() == "1"
