@@ -140,7 +140,7 @@ BOCHS_ERRS = ["xAPIC: deadline reads 0 afterwards", "x2APIC: deadline reads 0 af
 ])
 def test_on_the_bare_machine(machine, tmp_path, guest, cpus, cmdline, known):
     """The same programs, booted by GRUB: what they expect is what the processor does. Task switches are shown
-    to be right by Linux's KVM instead (devmodel/test_bare_guests.py): the emulator shuts down in them."""
+    to be right by Linux's KVM alone (devmodel/test_bare_guests.py): here that guest ends in a triple fault, why is open."""
     nothing = tmp_path / "nothing"
     nothing.write_bytes(b"\0" * 512)
     started = machine(emulator="bochs", cpus=cpus, memory=128, cmdline=cmdline or "none",
