@@ -62,8 +62,11 @@ const struct console *uart_console(uint16_t port)
 	outb((uint16_t)(port + UART_SCR), 0x5a);
 	if (inb((uint16_t)(port + UART_SCR)) != 0x5a)
 		return NULL;
-	while (c->port && c->port != port && c < &uarts[ARRAY_SIZE(uarts) - 1])
+	while (c < uarts + ARRAY_SIZE(uarts) && c->port && c->port != port)
 		c++;
+	if (c == uarts + ARRAY_SIZE(uarts))
+		return NULL; /* as many as are shown on; another one must not take an earlier one's
+				place */
 	*c = (struct console){uart_reset, uart_write, port};
 	uart_reset(c);
 	return c;

@@ -60,7 +60,7 @@ PROD := $(BUILD)/tests/prod.ko $(BUILD)/tests/storm.ko $(BUILD)/tests/user $(BUI
 
 PROD_SRC := tests/prod/prod.c tests/prod/storm.c tests/prod/Kbuild
 
-$(BUILD)/tests/prod.ko $(BUILD)/tests/storm.ko &: $(PROD_SRC) $(wildcard vmm/abi/*.h) | $(CD)/vmlinuz
+$(BUILD)/tests/prod.ko $(BUILD)/tests/storm.ko &: $(PROD_SRC) $(wildcard vmm/abi/*.h) control-domain/driver/hv.h | $(CD)/vmlinuz
 	@mkdir -p $(BUILD)/tests/prod
 	ln -sf $(abspath $(PROD_SRC)) $(BUILD)/tests/prod/
 	$(MAKE) -C $(KHEADERS) M=$(abspath $(BUILD)/tests/prod) HORNERO_TOP=$(CURDIR) modules

@@ -86,7 +86,7 @@ static void row_address(const char *net, const char *mac, char *buffer, size_t s
  */
 static void read_row_slowly(const char *name, struct machine_row *row)
 {
-	struct definition definition;
+	struct definition definition = {0};
 	struct runtime runtime;
 	struct reason why, ignored;
 	bool known;

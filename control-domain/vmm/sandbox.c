@@ -23,6 +23,7 @@
 #include "log_file.h"
 #include "machine.h"
 #include "say.h"
+#include "status.h"
 
 /* Numbers that no distribution gives to people or services, one for each process id. */
 #define OWN_UID_BASE 0x70000000u
@@ -119,6 +120,7 @@ int sandbox_fork(const struct config *config, int *keeper, struct reason *why)
 		return reason_set(why, "sandbox: log: %s", strerror(errno));
 	close(said[0]);
 	close(said[1]);
+	status_leave();
 	return 0;
 }
 

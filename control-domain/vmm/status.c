@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
 /*
- * One write of a block of fixed size, so that no older, longer text shows behind it.
+ * A block of fixed size, so that no older, longer text shows behind it. It is mapped, and the file
+ * closed in the sandbox, which could make it as long as memory lasts.
  */
 #include "status.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "say.h"
-
 static int status_fd = -1;
+static char *status_text;
 static unsigned status_count;
 static unsigned long long started_s;
 
@@ -27,19 +28,31 @@ int status_open(const struct config *config, struct reason *why)
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	started_s = (unsigned long long)now.tv_sec;
 	status_fd = open(config->status, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (status_fd >= 0 && !fcntl(status_fd, F_OFD_SETLK, &lock) && !ftruncate(status_fd, 0))
-		return 0;
-	return reason_set(why, "--status %s: %s", config->status,
-			  errno == EAGAIN ? "another VM is running there" : strerror(errno));
+	if (status_fd < 0 || fcntl(status_fd, F_OFD_SETLK, &lock) || ftruncate(status_fd, 0))
+		return reason_set(why, "--status %s: %s", config->status,
+				  errno == EAGAIN ? "another VM is running there"
+						  : strerror(errno));
+	errno = posix_fallocate(status_fd, 0, STATUS_BYTES); /* or a full disk would be a SIGBUS */
+	status_text =
+		errno ? MAP_FAILED
+		      : mmap(NULL, STATUS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, status_fd, 0);
+	if (status_text == MAP_FAILED)
+		return reason_set(why, "--status %s: %s", config->status, strerror(errno));
+	return 0;
+}
+
+void status_leave(void)
+{
+	if (status_fd >= 0)
+		close(status_fd);
 }
 
 void status_write(const struct machine *machine)
 {
 	const struct config *config = machine->config;
 	char text[STATUS_BYTES];
-	struct iovec block = {.iov_base = text, .iov_len = sizeof(text)};
 
-	if (status_fd < 0)
+	if (!status_text)
 		return;
 	status_count++;
 	memset(text, '\n', sizeof(text));
@@ -49,6 +62,5 @@ void status_write(const struct machine *machine)
 			    machine->why, status_count);
 
 	text[used] = '\n'; /* instead of the end of a string; the parts' limits make it fit */
-	if (pwritev(status_fd, &block, 1, 0) != (ssize_t)sizeof(text))
-		say_warn("status file: %s", strerror(errno));
+	memcpy(status_text, text, sizeof(text));
 }

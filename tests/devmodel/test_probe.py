@@ -139,7 +139,7 @@ def test_endless_request(probe):
 
 
 def test_sandbox(probe, kvm):
-    machine = probe("i", "--user 12345")
+    machine = probe("i", "--user 12345 --status $TMP/status")
     _, child = outer_pids(machine)
     status = dict(line.split(":\t", 1) for line in
                   machine.control.run(f"cat /proc/{child}/status").splitlines() if ":\t" in line)

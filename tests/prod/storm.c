@@ -28,6 +28,8 @@
 #include "abi/hypercall.h"
 #include "abi/vcpu.h"
 
+#include "hv.h"
+
 #define VMS	 4
 #define FRAMES	 8
 #define NARROW	 512 /* rounds of each kind, in turns */
@@ -58,13 +60,8 @@ static u32 draw(struct caller *c, u32 below)
 
 static long call(enum hv_call number, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	register u64 r8 asm("r8") = e;
-	long result;
+	long result = hv_call(number, a, b, c, d, e, NULL);
 
-	asm volatile("vmcall"
-		     : "=a"(result), "+d"(c), "+r"(r8)
-		     : "a"((u64)number), "D"(a), "S"(b), "c"(d)
-		     : "memory", "cc");
 	atomic_inc(&made);
 	if (result >= 0)
 		atomic_inc(&done[number]);
