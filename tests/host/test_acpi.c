@@ -9,12 +9,14 @@
 #include <acpi.h>
 #include <log.h>
 
-#define RSDP_AT 0x100
-#define ROOT_AT 0x200
-#define MADT_AT 0x400
-#define FADT_AT 0x1000
+#define RSDP_AT	    0x100
+#define ROOT_AT	    0x200
+#define FADT_AT	    0x400
+#define MADT_AT	    0x1000
+#define MADT_LAPIC  0
+#define MADT_X2APIC 9
 
-static uint8_t memory[0x2000];
+static uint8_t memory[0x5000];
 static struct acpi_info info;
 static char why[100]; /* the last warning */
 static unsigned int warnings;
@@ -166,7 +168,7 @@ TEST(broken_tables_are_named_and_skipped)
 	CHECK(parse());
 	CHECK_EQ(warnings, 1);
 	CHECK_EQ(info.fadt.v, 0);
-	CHECK(strstr(why, "0x1000"));
+	CHECK(strstr(why, "0x400"));
 	machine(true);
 	table(FADT_AT, "FACP", 100);
 	CHECK(parse());
@@ -191,6 +193,31 @@ TEST(madt_entries_that_lie)
 	table(MADT_AT, "APIC", 69); /* one byte into the last entry */
 	CHECK(parse());
 	CHECK_EQ(info.cpus, 2);
+}
+
+/* Xeons: ids up to 254 in the old form, those above in the new one. What is too much is named. */
+TEST(many_processors)
+{
+	enum { TOO_MANY = ACPI_MAX_CPUS + 1 };
+	unsigned int at = MADT_AT + 44;
+
+	machine(true);
+	for (uint32_t id = 0; id < TOO_MANY; id++) {
+		bool old = id < 255;
+
+		memset(memory + at, 0, 16);
+		put(at, old ? MADT_LAPIC | 8 << 8 : MADT_X2APIC | 16 << 8, 2);
+		put(at + (old ? 3 : 4), id, old ? 1 : 4);
+		put(at + (old ? 4 : 8), 1, 4);
+		at += old ? 8 : 16;
+	}
+	table(MADT_AT, "APIC", at - MADT_AT);
+	CHECK(parse());
+	CHECK(info.cpus == ACPI_MAX_CPUS && ACPI_MAX_CPUS >= 256);
+	for (uint32_t id = 0; id < info.cpus; id++)
+		CHECK_EQ(info.apic_ids[id], id);
+	CHECK_EQ(warnings, 1);
+	CHECK(strstr(why, "APIC id 1024 is one too many"));
 }
 
 TEST(root_that_points_nowhere)

@@ -15,7 +15,7 @@
 #include <x86/mem.h>
 #include <x86/vmx/vmx.h>
 
-#define CPUS	 5
+#define CPUS	 6
 #define WAITING	 1u
 #define RECEIVED 0x100u
 #define VECTOR	 0x9a
@@ -32,7 +32,7 @@
 #define ALL_OTHERS 0xc0000u
 
 /* The control domain sends from the first; the last runs and waits for nothing. */
-static const uint32_t apic_ids[CPUS] = {0, 2, 5, 0x21, 7};
+static const uint32_t apic_ids[CPUS] = {0, 2, 5, 0x21, 0x12345, 7};
 static struct cpu cpu[CPUS], *table[CPUS];
 static struct vmx_cpu vmx[CPUS];
 static bool mode;
@@ -97,6 +97,9 @@ static void reset(bool x2apic)
 	}
 }
 
+/* all who wait */
+#define EVERYBODY (1 << 1 | 1 << 2 | 1 << 3 | 1 << 4)
+
 /* Bit n: CPU n was started, with the right vector; or PASSED. */
 static uint32_t started(uint64_t icr, bool x2apic)
 {
@@ -145,17 +148,17 @@ TEST(xapic)
 		{"to one who runs", XAPIC(7, SIPI), NOBODY},
 		{"to nobody", XAPIC(3, SIPI), NOBODY},
 		{"to the sender", XAPIC(0, SIPI), NOBODY},
-		{"broadcast", XAPIC(0xff, SIPI), 1 << 1 | 1 << 2 | 1 << 3},
+		{"broadcast", XAPIC(0xff, SIPI), EVERYBODY},
 		{"the reserved half is not looked at", XAPIC(2, SIPI) | X2APIC(0xffffff, 0),
 		 1 << 1},
 		{"bits that only x2APIC minds", XAPIC(2, SIPI | 0x1000), 1 << 1},
 		{"all but self, whatever the destination", XAPIC(0x21, SIPI | ALL_OTHERS),
-		 1 << 1 | 1 << 2 | 1 << 3},
+		 EVERYBODY},
 		{"self", XAPIC(2, SIPI | SELF), PASSED},
 		{"self, destination broadcast", XAPIC(0xff, SIPI | SELF), PASSED},
 		{"all with self", XAPIC(2, SIPI | ALL), PASSED},
 		{"logical: after INIT nobody has one", XAPIC(2, SIPI | LOGICAL), NOBODY},
-		{"logical broadcast", XAPIC(0xff, SIPI | LOGICAL), 1 << 1 | 1 << 2 | 1 << 3},
+		{"logical broadcast", XAPIC(0xff, SIPI | LOGICAL), EVERYBODY},
 		{"INIT", XAPIC(2, INIT | ASSERT), PASSED},
 		{"INIT, level", XAPIC(2, INIT | ASSERT | LEVEL), PASSED},
 		{"INIT de-assert", XAPIC(2, INIT | LEVEL), PASSED},
@@ -175,19 +178,22 @@ TEST(x2apic)
 	static const struct row rows[] = {
 		{"to one", X2APIC(2, SIPI), 1 << 1},
 		{"to another, asserted", X2APIC(0x21, SIPI | ASSERT), 1 << 3},
+		{"to an id above 255", X2APIC(0x12345, SIPI), 1 << 4},
+		{"to nobody: its low byte", X2APIC(0x45, SIPI), NOBODY},
 		{"to nobody: 32 bits count", X2APIC(0x102, SIPI), NOBODY},
 		{"to nobody: xAPIC's field", XAPIC(2, SIPI), NOBODY},
 		{"to one who runs", X2APIC(7, SIPI), NOBODY},
 		{"to the sender", X2APIC(0, SIPI), NOBODY},
 		{"xAPIC's broadcast is an id like others", X2APIC(0xff, SIPI), NOBODY},
-		{"broadcast", X2APIC(0xffffffff, SIPI), 1 << 1 | 1 << 2 | 1 << 3},
-		{"all but self", X2APIC(0, SIPI | ALL_OTHERS), 1 << 1 | 1 << 2 | 1 << 3},
+		{"broadcast", X2APIC(0xffffffff, SIPI), EVERYBODY},
+		{"all but self", X2APIC(0, SIPI | ALL_OTHERS), EVERYBODY},
 		{"self", X2APIC(2, SIPI | SELF), PASSED},
 		{"self, destination broadcast", X2APIC(0xffffffff, SIPI | SELF), PASSED},
 		{"all with self", X2APIC(2, SIPI | ALL), PASSED},
 		{"logical: ids 2 and 5 of cluster 0", X2APIC(0x24, SIPI | LOGICAL),
 		 1 << 1 | 1 << 2},
 		{"logical: id 1 of cluster 2", X2APIC(0x20002, SIPI | LOGICAL), 1 << 3},
+		{"logical: id 5 of cluster 1234h", X2APIC(0x12340020, SIPI | LOGICAL), 1 << 4},
 		{"logical: of a cluster without CPUs", X2APIC(0x10024, SIPI | LOGICAL), NOBODY},
 		{"reserved: delivery status", X2APIC(2, SIPI | 0x1000), PASSED},
 		{"reserved: bit 13", X2APIC(2, SIPI | 0x2000), PASSED},
