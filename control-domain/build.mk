@@ -60,27 +60,33 @@ INITRAMFS_PARTS := $(KERNEL)/vmlinuz $(MKINITRAMFS) control-domain/build.mk $(wi
 
 $(CD)/initramfs: $(INITRAMFS_PARTS)
 	@mkdir -p $(@D)
-	$(MKINITRAMFS_SYSTEM) --output $@
+	@echo "  IMAGE $@"
+	@$(MKINITRAMFS_SYSTEM) --output $@
 
 $(CD)/guests.cpio: $(MKINITRAMFS) $(call sources,$(CD_GUEST_FILES))
 	@mkdir -p $(@D)
-	$(MKINITRAMFS) $(addprefix --add ,$(CD_GUEST_FILES)) --output $@
+	@echo "  IMAGE $@"
+	@$(MKINITRAMFS) $(addprefix --add ,$(CD_GUEST_FILES)) --output $@
 
 # what converts disk images, and the libraries that it alone needs
 $(CD)/tools.cpio: $(MKINITRAMFS)
 	@mkdir -p $(@D)
-	$(MKINITRAMFS) --add /usr/bin/qemu-img=/usr/bin/qemu-img --output $@.plain
-	zstd -q -9 -f --rm $@.plain -o $@
+	@echo "  IMAGE $@"
+	@$(MKINITRAMFS) --add /usr/bin/qemu-img=/usr/bin/qemu-img --output $@.plain
+	@zstd -q -9 -f --rm $@.plain -o $@
 
 # archives behind one another, each at a multiple of 4 bytes
 joined = for part in $(1); do cat $$part; size=$$(stat -c %s $$part); head -c $$((-size & 3)) /dev/zero; done
 
 $(CD)/initramfs-vm: $(CD)/initramfs $(CD)/tools.cpio $(CD)/guests.cpio
-	{ $(call joined,$^); } >$@
+	@echo "  IMAGE $@"
+	@{ $(call joined,$^); } >$@
 
 $(CD)/initramfs-drivers: $(INITRAMFS_PARTS)
 	@mkdir -p $(@D)
-	$(MKINITRAMFS_SYSTEM) --modules control-domain/image/modules.full --output $@
+	@echo "  IMAGE $@"
+	@$(MKINITRAMFS_SYSTEM) --modules control-domain/image/modules.full --output $@
 
 $(CD)/initramfs-full: $(CD)/initramfs-drivers $(CD)/tools.cpio $(CD)/guests.cpio
-	{ $(call joined,$^); } >$@
+	@echo "  IMAGE $@"
+	@{ $(call joined,$^); } >$@
