@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import struct
+import subprocess
 
 import pytest
 
@@ -104,6 +105,16 @@ class TestTwoCpus:
         assert len(lines) > 100
         assert not [line for line in lines if bad.search(line)]
 
+    def test_serial_port_and_screen_show_the_way_in(self, control):
+        """What this is, each card's link and address, the host key's fingerprint, a prompt."""
+        key = re.findall(READY, control.serial().replace("\r", ""))[-1]
+        print_it = subprocess.run(["ssh-keygen", "-lf", "-"], input=f"ssh-ed25519 {key}\n", capture_output=True, text=True,
+                                  check=True, timeout=60).stdout.split()[1]
+        serial = control.wait(r"Hornero control domain[^\0]*login: ", 60).group(0)
+        for text in serial, told(control, "cat /dev/vcs1"):
+            assert re.search(r"Hornero control domain.*eth0 +link up +10\.0\.2\.15/24.*" + re.escape(print_it) +
+                             r".* login: ", text, re.DOTALL), text
+
     def test_info_adds_up(self, control):
         info = json.loads(told(control, "hornero info --json"))
         memory = info["memory"]
@@ -144,10 +155,17 @@ class TestTwoCpus:
         # programs ask for CPUID when they start; the driver's calls are those of the statistics
         assert "CPUID" in grown and grown <= {"CPUID", "VMCALL"}
 
-    def test_suspend_to_ram_is_not_offered(self, control):
-        assert "deep" not in told(control, "cat /sys/power/mem_sleep")
+    def test_suspend_is_refused_with_a_sentence(self, control):
+        """Suspend to RAM and hibernation are not offered. What Linux offers by the same name is refused."""
+        assert told(control, "cat /sys/power/mem_sleep") == "[s2idle]\n"
         assert "disk" not in told(control, "cat /sys/power/state").split()
         assert control.ssh("echo deep >/sys/power/mem_sleep").returncode != 0
+        said = len(control.serial().replace("\r", ""))
+        for state in "mem", "freeze":
+            run = control.ssh(f"dmesg -c >/dev/null; echo {state} >/sys/power/state")
+            assert run.returncode != 0 and "Operation not supported" in run.stderr, run
+            assert "hornero: suspend is refused: the machine would resume without" in told(control, "dmesg")
+        control.wait(r"hornero: suspend is refused: .*; power off or reboot instead", 10, start=said)
 
     def test_file_copy(self, control):
         data = bytes(range(256)) * 4096

@@ -15,6 +15,7 @@
 #include "device.h"
 #include "hv.h"
 #include "scrub.h"
+#include "suspend.h"
 
 static int __init hornero_init(void)
 {
@@ -31,8 +32,13 @@ static int __init hornero_init(void)
 	err = scrub_init();
 	if (err)
 		goto out_kvm;
+	err = suspend_init();
+	if (err)
+		goto out_scrub;
 	return 0;
 
+out_scrub:
+	scrub_exit();
 out_kvm:
 	kvm_device_exit();
 out_device:
@@ -44,6 +50,7 @@ out_hv:
 
 static void __exit hornero_exit(void)
 {
+	suspend_exit();
 	scrub_exit();
 	kvm_device_exit();
 	device_exit();
