@@ -10,14 +10,19 @@ _vm()
 	fi
 	case $before in
 	--image) mapfile -t COMPREPLY < <(compgen -W "$(vm image list | sed 1d | cut -d' ' -f1)" -- "$word"); return ;;
-	--net | -n) mapfile -t COMPREPLY < <(compgen -W "none nat" -- "$word"); return ;;
-	--kernel | --initrd | --disk | -d) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+	--net | -n) mapfile -t COMPREPLY < <(compgen -W "none $(vm net list | sed 1d | cut -d' ' -f1)" -- "$word"); return ;;
+	--sort) mapfile -t COMPREPLY < <(compgen -W "cpu exits memory disk net name" -- "$word"); return ;;
+	--kernel | --initrd | --disk | -d | --cloud-init) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
 	esac
 	case $word in
 	-*)
 		mapfile -t COMPREPLY < <(compgen -W \
 			"$(vm "$command" --help | grep -o -- '--[a-z0-9][a-z0-9-]*' | sort -u)" -- "$word")
 		return ;;
+	esac
+	case $command$COMP_CWORD in
+	disk3) mapfile -t COMPREPLY < <(compgen -W "add remove resize" -- "$word"); return ;;
+	autostart3) mapfile -t COMPREPLY < <(compgen -W no -- "$word"); return ;;
 	esac
 	case $command in
 	list | ls | top | create) ;;

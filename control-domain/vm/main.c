@@ -41,7 +41,7 @@ const struct cli_command cli_commands[] = {
 	 .takes_keys = true,
 	 .more = "'KEY=' brings the default back. --publish replaces all published ports;\n"
 		 "'vm disk' adds disks."},
-	{"edit", "NAME", "open a definition in $EDITOR", edit_main, 1, 1, NULL},
+	{"edit", "NAME", "open a definition in $EDITOR (default vi)", edit_main, 1, 1, NULL},
 	{"rename", "NAME NEW", "give a stopped VM another name", rename_main, 2, 2, NULL},
 	{"clone", "NAME NEW", "copy a stopped VM with its disks", clone_main, 2, 2, NULL},
 	{"export", "NAME FILE", "write a stopped VM and its disks to a .tar.gz", export_main, 2, 2,
@@ -56,12 +56,12 @@ const struct cli_command cli_commands[] = {
 	 OPTIONS({"user", 'u', "USER", "as that user (default root)"}), .passes_rest = true},
 	{"logs", "NAME", "what device model and hypervisor said of a VM", logs_main, 1, 1,
 	 OPTIONS({"follow", 'f', NULL, "go on until the VM ends"},
-		 {"since", 0, "TIME", "from then on: 10m, 2h, 1d or 2026-01-31T12:00"})},
+		 {"since", 0, "TIME", "10m, 2h, 1d or 2026-01-31T12:00 (default: all)"})},
 	{"top", "", "CPU, exits, memory, disk and network of what runs", top_main, 0, 0,
 	 OPTIONS({"once", 0, NULL, "measure a second, print, end"},
 		 {"sort", 0, "BY", "cpu (default), exits, memory, disk, net or name"})},
 	{"wait", "NAME", "wait for its end; the exit code tells how", wait_main, 1, 1,
-	 OPTIONS({"timeout", 't', "SECONDS", "not longer than that"})},
+	 OPTIONS({"timeout", 't', "SECONDS", "not longer than that (default: as it takes)"})},
 	{"disk", "NAME [add|remove|resize ...]", "a VM's disks", disk_main, 1, 4, NULL,
 	 .more = "  vm disk NAME                     list them\n"
 		 "  vm disk NAME add SIZE|FILE       a new sparse file; a file or block device\n"
@@ -69,10 +69,10 @@ const struct cli_command cli_commands[] = {
 		 "  vm disk NAME resize NUMBER SIZE  make it larger"},
 	{"image", "[import FILE|delete NAME]", "what new VMs can be made of", image_main, 0, 2,
 	 OPTIONS({"name", 0, "NAME", "import: its name (default: the file's)"},
-		 {"sha256", 0, "SUM", "import: refuse a file with another sum"},
+		 {"sha256", 0, "SUM", "import: which it must have (default: any)"},
 		 {"yes", 'y', NULL, "delete: do not ask"})},
 	{"net", "[create NAME|confirm|delete NAME]", "networks that VMs can be on", net_main, 0, 2,
-	 OPTIONS({"uplink", 0, "CARD", "create: on that card's network, until confirmed"}),
+	 OPTIONS({"uplink", 0, "CARD", "create: on that card's network (default: none)"}),
 	 .more = "  none    no network card\n"
 		 "  nat     an address by DHCP, names, the outside through the control domain\n"
 		 "  NAME    made by 'vm net create': among VMs only, or with --uplink on the\n"

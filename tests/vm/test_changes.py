@@ -373,6 +373,11 @@ def test_completion(vm):
     assert complete("vm", "start", "w") == ["web"]
     assert complete("vm", "create", "--mem") == ["--memory"]
     assert complete("vm", "run", "x", "--image", "") == ["demo"]
+    vm.ok("net", "create", "lan")
+    assert complete("vm", "run", "x", "-n", "") == ["none", "nat", "lan"]
+    assert complete("vm", "disk", "web", "re") == ["remove", "resize"]
+    assert complete("vm", "autostart", "web", "n") == ["no"]
+    assert complete("vm", "top", "--sort", "m") == ["memory"]
 
 
 def test_a_log_is_followed_into_its_next_file(vm):
