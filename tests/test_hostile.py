@@ -131,6 +131,7 @@ def test_pool_memory_is_out_of_reach(prod, control):
 def test_hypercall_from_user_space(prod, control):
     run = control.ssh("chmod +x /root/user; /root/user; echo $?")
     assert run.stdout == f"{128 + 4}\n", run  # SIGILL
+    assert re.search(r"executed a VMX instruction \(exit 18\) at 0x[0-9a-f]{1,12}: #UD", log(control))
 
 
 def test_unknown_hypercalls(prod, control):
@@ -154,9 +155,12 @@ def test_selftest_is_not_there(prod):
     ("POOL_ALLOC", "0xffff 1"), ("VM_MAP", "0 0 0 0xffffffffffffffff 7"),
     ("VM_INFO", "0xffffffffffffffff"),
 ])
-def test_bad_arguments(prod, name, arguments):
+def test_bad_arguments(prod, control, name, arguments):
     answer, = prod(f"vmcall {CALLS[name]} {arguments}")
-    assert int(answer.split()[1]) in ERRORS.values(), answer
+    error = int(answer.split()[1])
+    assert error in ERRORS.values(), answer
+    first = int(arguments.split()[0], 0)
+    assert re.search(rf"hypercall {name}\(({first:#x}|{first})[,)].* refused: error {-error}$", log(control), re.MULTILINE)
 
 
 def test_log_is_rate_limited(control):

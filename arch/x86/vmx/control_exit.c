@@ -75,7 +75,7 @@ static void handle_vmcall(struct vmx_cpu *v, struct hv_gprs *g)
 	uint64_t result;
 
 	if (cpl != 0 || !(vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64)) {
-		vmx_inject_exception(VECTOR_UD, -1);
+		handle_vmx_instruction(VMX_EXIT_VMCALL);
 		return;
 	}
 	vmx_skip_instruction();
