@@ -13,10 +13,10 @@
 
 #define FILE_MAX_BYTES (64 * 1024)
 
-static void report(void *arg, unsigned int line, const char *text)
+static void report(void *arg, unsigned int line, unsigned int column, const char *text)
 {
 	if (line)
-		fprintf(stderr, "%s:%u: %s\n", (const char *)arg, line, text);
+		fprintf(stderr, "%s:%u:%u: %s\n", (const char *)arg, line, column, text);
 	else
 		fprintf(stderr, "%s: %s\n", (const char *)arg, text);
 }
@@ -77,7 +77,8 @@ int settings_main(int argc, char **argv)
 		if (option == 'h') {
 			puts("Usage: hornero settings [--shell] FILE\n\n"
 			     "Checks a settings.conf: says what it sets, and reports each mistake with\n"
-			     "file and line (exit code 1). --shell prints assignments for a script.");
+			     "file, line and column (exit code 1). --shell prints assignments for a\n"
+			     "script.");
 			return EXIT_OK;
 		}
 		if (option != 's')

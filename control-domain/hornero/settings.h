@@ -2,8 +2,8 @@
 /*
  * settings.conf: what a person may set before the first boot, in a file that any computer can edit.
  * Lines are `key = value`, `#` starts a comment line, each key at most once, lists are separated by
- * blanks. What a line gets wrong is reported with file and line; the other lines still count, so
- * one mistyped address does not lock its owner out.
+ * blanks. What a line gets wrong is reported with file, line and column; the other lines still
+ * count, so one mistyped address does not lock its owner out.
  */
 #pragma once
 
@@ -21,8 +21,8 @@ struct settings {
 	char control_mem[16];	 /* read by the boot loader, only checked here */
 };
 
-/** Called once per mistake; @line counts from 1, 0 = the file as a whole. */
-typedef void settings_error_fn(void *arg, unsigned int line, const char *text);
+/** Called once per mistake; @line and @column (bytes) count from 1, 0 = the file as a whole. */
+typedef void settings_error_fn(void *arg, unsigned int line, unsigned int column, const char *text);
 
 /**
  * Read @length bytes of @text (Unix or DOS line ends, a UTF-8 mark is fine) into @out.

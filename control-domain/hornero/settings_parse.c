@@ -24,6 +24,8 @@ struct parser {
 	void *arg;
 	unsigned int line;
 	unsigned int errors;
+	const char *begin; /* of the line */
+	const char *at;	   /* what a mistake is about */
 };
 
 static void mistake(struct parser *p, const char *format, ...)
@@ -38,7 +40,7 @@ static void mistake(struct parser *p, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	p->errors++;
-	p->report(p->arg, p->line, text);
+	p->report(p->arg, p->line, p->line ? (unsigned int)(p->at - p->begin) + 1 : 0, text);
 }
 
 static bool only(const char *value, const char *allowed)
@@ -122,6 +124,7 @@ static void set_dns(struct parser *p, char *value)
 	unsigned int count = 0;
 
 	for (char *word = strtok(value, " \t,"); word; word = strtok(NULL, " \t,")) {
+		p->at = word;
 		if (!is_address(word))
 			mistake(p, "dns '%s' is not an IP address", word);
 		else if (count == SETTINGS_LIST_MAX)
@@ -136,6 +139,7 @@ static void set_ntp(struct parser *p, char *value)
 	unsigned int count = 0;
 
 	for (char *word = strtok(value, " \t,"); word; word = strtok(NULL, " \t,")) {
+		p->at = word;
 		if (!is_address(word) && !is_name(word, sizeof(p->out->ntp[0]) - 1))
 			mistake(p, "ntp '%s' is neither a host name nor an IP address", word);
 		else if (count == SETTINGS_LIST_MAX)
@@ -198,7 +202,9 @@ static void parse_line(struct parser *p, char *line, unsigned int *seen)
 {
 	char *equals, *name, *value;
 
+	p->begin = line;
 	line = trim(line);
+	p->at = line;
 	if (!*line || *line == '#')
 		return;
 	equals = strchr(line, '=');
@@ -214,12 +220,15 @@ static void parse_line(struct parser *p, char *line, unsigned int *seen)
 	for (size_t i = 0; i < KEYS; i++) {
 		if (strcmp(name, keys[i].name))
 			continue;
-		if (seen[i])
+		if (seen[i]) {
 			mistake(p, "'%s' is set in line %u already", name, seen[i]);
-		else if (!*value)
-			mistake(p, "'%s' has no value", name);
-		else
-			keys[i].set(p, value);
+		} else {
+			p->at = value;
+			if (*value)
+				keys[i].set(p, value);
+			else
+				mistake(p, "'%s' has no value", name);
+		}
 		seen[i] = seen[i] ? seen[i] : p->line;
 		return;
 	}
@@ -242,13 +251,14 @@ static void check_whole(struct parser *p)
 	p->out->gateway[0] = '\0';
 }
 
-/* Printable text only, beyond ASCII as well (comments). */
-static bool is_text(const char *line, size_t length)
+/* How much of it is printable text, beyond ASCII as well (comments). */
+static size_t text_span(const char *line, size_t length)
 {
-	for (size_t i = 0; i < length; i++)
-		if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f)
-			return false;
-	return true;
+	size_t i = 0;
+
+	while (i < length && ((unsigned char)line[i] >= ' ' || line[i] == '\t') && line[i] != 0x7f)
+		i++;
+	return i;
 }
 
 unsigned int settings_parse(const char *text, size_t length, struct settings *out,
@@ -269,9 +279,12 @@ unsigned int settings_parse(const char *text, size_t length, struct settings *ou
 		size_t visible = bytes && text[bytes - 1] == '\r' ? bytes - 1 : bytes;
 
 		p.line++;
+		p.begin = text;
+		p.at = text + text_span(text, visible);
 		if (visible >= sizeof(line)) {
+			p.at = text + sizeof(line) - 1;
 			mistake(&p, "the line is longer than %d bytes", LINE_MAX_BYTES - 1);
-		} else if (!is_text(text, visible)) {
+		} else if (p.at != text + visible) {
 			mistake(&p, "the line has control characters: save the file as plain text");
 		} else {
 			memcpy(line, text, visible);

@@ -13,12 +13,12 @@
 static struct settings got;
 static char said[4096];
 
-static void note(void *arg, unsigned int line, const char *text)
+static void note(void *arg, unsigned int line, unsigned int column, const char *text)
 {
 	size_t used = strlen(said);
 
 	(void)arg;
-	snprintf(said + used, sizeof(said) - used, "%u: %s\n", line, text);
+	snprintf(said + used, sizeof(said) - used, "%u:%u: %s\n", line, column, text);
 }
 
 static unsigned int parse(const char *text)
@@ -32,7 +32,7 @@ static bool refuses(const char *text, unsigned int line, const char *word)
 {
 	char prefix[16];
 
-	snprintf(prefix, sizeof(prefix), "%u: ", line);
+	snprintf(prefix, sizeof(prefix), "%u:", line);
 	return parse(text) == 1 && !strncmp(said, prefix, strlen(prefix)) && strstr(said, word);
 }
 
@@ -82,6 +82,25 @@ TEST(mistakes_are_named_with_their_line)
 	CHECK(refuses("host_name = \x07", 1, "control characters"));
 }
 
+/* One mistake, told to be there. */
+static bool refuses_at(const char *text, const char *place)
+{
+	return parse(text) == 1 && !strncmp(said, place, strlen(place));
+}
+
+TEST(mistakes_are_named_with_their_column)
+{
+	CHECK(refuses_at("\n  hostname = box", "2:3: "));
+	CHECK(refuses_at("\thost_name box", "1:2: "));
+	CHECK(refuses_at("host_name = ", "1:12: "));
+	CHECK(refuses_at("host_name = a\n host_name = b", "2:2: "));
+	CHECK(refuses_at("\xef\xbb\xbfhost_name =  -box", "1:14: "));
+	CHECK(refuses_at("dns = 192.0.2.1,  ns.example.org", "1:19: "));
+	CHECK(refuses_at("dns = 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5", "1:39: "));
+	CHECK(refuses_at("host_name = \x07", "1:13: "));
+	CHECK(refuses_at("gateway = 192.0.2.1", "0:0: "));
+}
+
 TEST(password_must_be_a_hash_and_is_not_repeated)
 {
 	CHECK(refuses("password_hash = topsecret", 1, "not a hash"));
@@ -115,7 +134,7 @@ TEST(overlong_lines_and_binary_do_no_harm)
 	memset(text, 'a', sizeof(text));
 	said[0] = '\0';
 	CHECK_EQ(settings_parse(text, sizeof(text), &got, note, NULL), 1);
-	CHECK(strstr(said, "longer than"));
+	CHECK(strstr(said, "1:1024: the line is longer than"));
 	memset(text, 0, sizeof(text));
 	text[2000] = '\n';
 	said[0] = '\0';

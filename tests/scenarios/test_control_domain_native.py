@@ -119,8 +119,8 @@ def test_settings_are_applied(prepared):
 @in_prepared
 def test_mistakes_in_settings_are_told_with_file_and_line(prepared):
     said = prepared.serial()
-    assert "/etc/hornero/settings.conf:4: there is no setting 'netmask'" in said
-    assert "/etc/hornero/settings.conf:5: dns 'not-an-address'" in said
+    assert "/etc/hornero/settings.conf:4:1: there is no setting 'netmask'" in said
+    assert "/etc/hornero/settings.conf:5:7: dns 'not-an-address'" in said
     assert PASSWORD not in said
 
 
