@@ -92,8 +92,10 @@ static bool judge_processor(const struct check_facts *f, struct list *list)
 	    "%s (%s)", f->model, f->vendor);
 	if (*f->outer)
 		add(list, "real machine", CHECK_OPTIONAL, false,
-		    "For tests that is fine; the hypervisor around this system must give it VT-x "
-		    "(with KVM: kvm_intel's parameter nested=1, processor model \"host\").",
+		    intel ? "For tests that is fine; the hypervisor around this system must give "
+			    "it VT-x (with KVM: kvm_intel's parameter nested=1, processor model "
+			    "\"host\")."
+			  : "Ask on the machine itself, too.",
 		    "no, this system is a guest (of '%s')", f->outer);
 	return intel;
 }

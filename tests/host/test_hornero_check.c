@@ -81,6 +81,18 @@ TEST(other_vendor_is_told_at_once)
 	CHECK(only_bad("Intel processor", "AuthenticAMD"));
 }
 
+TEST(guest_of_another_hypervisor_hears_of_nesting_where_that_would_help)
+{
+	struct check_facts f = complete();
+
+	strcpy(f.outer, "KVMKVMKVM");
+	CHECK_EQ(judge(&f), CHECK_LIMITS);
+	CHECK(strstr(found[1].remedy, "nested=1"));
+	strcpy(f.vendor, "AuthenticAMD");
+	CHECK_EQ(judge(&f), CHECK_UNUSABLE);
+	CHECK(!strcmp(found[1].what, "real machine") && !strstr(found[1].remedy, "nested"));
+}
+
 TEST(one_processor_without_vtx)
 {
 	struct check_facts f = complete();
