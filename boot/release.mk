@@ -27,7 +27,11 @@ release: $(BUILD)/hornero.iso $(BUILD)/hornero.img ## images with SHA256SUMS; KE
 	$(if $(KEY),gpg --batch --yes --local-user '$(KEY)' --armor --detach-sign --output $(RELEASE)/SHA256SUMS.asc $(RELEASE)/SHA256SUMS)
 	@ls -sh $(RELEASE)
 
+# before anything is built for it
+ifeq ($(filter usb,$(MAKECMDGOALS))$(DEVICE),usb)
+$(error usb: say which disk: make usb DEVICE=/dev/sdX SSH_KEY=~/.ssh/id_ed25519.pub)
+endif
+
 usb: $(BUILD)/hornero.img ## write a stick: make usb DEVICE=/dev/sdX SSH_KEY=FILE [SETTINGS=FILE] [INTERNAL=sdX]
-	@test -n "$(DEVICE)" || { echo "usb: say which disk: make usb DEVICE=/dev/sdX SSH_KEY=~/.ssh/id_ed25519.pub"; exit 2; }
 	$(if $(filter 0,$(shell id -u)),,sudo) boot/mkusb --image $(BUILD)/hornero.img --device $(DEVICE) $(if $(SSH_KEY),--key $(SSH_KEY)) \
 		$(if $(SETTINGS),--settings $(SETTINGS)) $(if $(INTERNAL),--internal $(INTERNAL))

@@ -101,7 +101,7 @@ EMULATOR ?= auto
 FIRMWARE ?= bios
 
 run: deps ## boot in the best emulator present, log in; EMULATOR=qemu|bochs FIRMWARE=uefi choose
-	$(BUILD_ALL) all bochs
+	$(BUILD_ALL) all $(if $(filter qemu,$(EMULATOR)),,bochs)
 	BUILD=$(BUILD) EMULATOR=$(EMULATOR) FIRMWARE=$(FIRMWARE) tests/try
 
 include tests/kvm/build.mk
