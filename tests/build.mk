@@ -101,6 +101,7 @@ EMULATOR ?= auto
 FIRMWARE ?= bios
 
 run: deps ## boot in the best emulator present, log in; EMULATOR=qemu|bochs FIRMWARE=uefi choose
+	@tests/machine can --name run --emulator $(EMULATOR)
 	$(BUILD_ALL) all $(if $(filter qemu,$(EMULATOR)),,bochs)
 	BUILD=$(BUILD) EMULATOR=$(EMULATOR) FIRMWARE=$(FIRMWARE) tests/try
 
