@@ -99,5 +99,6 @@ uint64_t console_kept(struct console *console);
 /* Last chance to show everything: blocks for at most a second. */
 void console_flush(struct console *console);
 
-/* After a reset of the VM: input goes to the serial port again until the driver speaks. */
+/* After a reset of the VM or of its virtio console: input goes to the serial port again until the
+ * driver speaks. */
 void console_reset(struct console *console);

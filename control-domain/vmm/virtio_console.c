@@ -151,6 +151,7 @@ static const struct console_port_ops port_ops = {
 static void reset(struct virtio_device *device)
 {
 	of_device(device)->size_told = false;
+	console_reset(of_device(device)->console);
 }
 
 static const struct virtio_class console_class = {

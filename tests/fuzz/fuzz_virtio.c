@@ -121,6 +121,11 @@ bool console_has_room(struct console *console)
 	return true;
 }
 
+void console_reset(struct console *console)
+{
+	(void)console;
+}
+
 static const struct console_port_ops *typing;
 static void *typing_context;
 

@@ -30,23 +30,22 @@ def disk():
     return folder / "debian.raw"
 
 
-@pytest.fixture
-def volume(disk, tmp_path):
+def data_volume(folder, disk, name):
     """The control domain's data volume with the disk copied to it, holes and all."""
-    (tmp_path / "data").mkdir()
-    subprocess.run(["cp", "--sparse=always", disk, tmp_path / "data/debian.raw"], check=True, timeout=300)
-    volume = tmp_path / "data.img"
+    (folder / "data").mkdir()
+    subprocess.run(["cp", "--sparse=always", disk, folder / "data" / name], check=True, timeout=300)
+    volume = folder / "data.img"
     with open(volume, "wb") as file:
         file.truncate(3 << 30)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "hornero-data", "-d", tmp_path / "data", volume],
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "hornero-data", "-d", folder / "data", volume],
                    check=True, timeout=600)
-    (tmp_path / "data/debian.raw").unlink()
+    (folder / "data" / name).unlink()
     return volume
 
 
 @pytest.mark.parametrize("kind", HOSTS)
-def test_the_whole_readme_with_debian_from_a_disk_that_one_command_made(machine, kind, volume, tmp_path):
-    domain = start(machine, kind, tmp_path, volume, memory=3072)
+def test_the_whole_readme_with_debian_from_a_disk_that_one_command_made(machine, kind, disk, tmp_path):
+    domain = start(machine, kind, tmp_path, data_volume(tmp_path, disk, "debian.raw"), memory=3072)
     domain.patience = 900 if kind == "kvm" else 3600
     login = Login(domain)
     first_half_of_the_readme(login)

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 
 from bench.medium import BUILD, TOP
+from vm.test_bootdisk import FEDORA as FEDORA_MENU
+from vm.test_bootdisk import block
 from vm.test_debian import HOSTS
 from vm.test_reboot import start
 from vm.test_session import Login
@@ -49,6 +51,18 @@ menuentry 'Debian GNU/Linux' {
 	initrd	/initrd.img-6.1.0
 }
 """
+# The same with an entry that was asked for once, by `grub-reboot`: it boots, then what was saved does.
+ONCE = """
+if [ -s $prefix/grubenv ]; then load_env; fi
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+   save_env next_entry
+else
+   set default="${saved_entry}"
+fi
+menuentry 'Old' { linux /vmlinuz-5.0; }
+""" + SEPARATE + SEPARATE.replace("Debian GNU/Linux", "Once").replace("=separate", "=once")
 BTRFS = SEPARATE.replace("/vmlinuz", "/@/boot/vmlinuz").replace("/initrd", "/@/boot/initrd").replace("=separate", "=btrfs")
 FEDORA = """title Fedora Linux (6.1.0) 39 (Cloud Edition)
 version 6.1.0
@@ -58,7 +72,7 @@ options root=UUID=beef ro rootflags=subvol=root $kernelopts $tuned_params
 grub_users $grub_users
 grub_class fedora
 """
-OLDER = "title Fedora Linux (6.0.9)\nlinux /vmlinuz-6.0.9\noptions layout=old\n"
+OTHER = "title Fedora Linux (other)\nlinux /vmlinuz-other\noptions layout=other\n"
 
 
 def run(*words, **more):
@@ -127,11 +141,11 @@ def volume(tmp_path):
     trees, data = tmp_path / "trees", tmp_path / "data"
     data.mkdir()
     boot_folder(trees / "ubuntu/boot", {"grub/grub.cfg": UBUNTU})
-    boot_folder(trees / "separate", {"grub/grub.cfg": SEPARATE})
+    boot_folder(trees / "separate", {"grub/grub.cfg": ONCE, "grub/grubenv": block(saved_entry="Debian GNU/Linux", next_entry="Once")})
     boot_folder(trees / "btrfs/@/boot", {"grub/grub.cfg": BTRFS})
-    boot_folder(trees / "fedora", {"loader/entries/abc-6.1.0.conf": FEDORA, "loader/entries/abc-6.0.9.conf": OLDER,
-                                   "loader/entries/abc-0-rescue.conf": OLDER, "grub2/grub.cfg": "blscfg\n",
-                                   "grub2/grubenv": "# GRUB Environment Block\nkernelopts=layout=fedora\n"})
+    boot_folder(trees / "fedora", {"loader/entries/abc-6.1.0.conf": FEDORA, "loader/entries/abc-6.2.0.conf": OTHER,
+                                   "loader/entries/abc-0-rescue.conf": OTHER, "grub2/grub.cfg": FEDORA_MENU,
+                                   "grub2/grubenv": block(saved_entry="abc-6.1.0", kernelopts="layout=fedora")})
     (trees / "root/etc").mkdir(parents=True)
     root = trees / "root"
     for name, parts in {
@@ -150,12 +164,14 @@ def volume(tmp_path):
 @pytest.mark.parametrize("kind", HOSTS)
 def test_disks_of_other_distributions(machine, kind, volume, tmp_path):
     domain = start(machine, kind, tmp_path, volume)
-    for name, device in ("ubuntu", "vda2"), ("separate", "vda1"), ("btrfs", "vda2"), ("fedora", "vda2"):
+    for name, device, layout in (("ubuntu", "vda2", "ubuntu"), ("separate", "vda1", "once"),
+                                 ("separate", "vda1", "separate"), ("btrfs", "vda2", "btrfs"),
+                                 ("fedora", "vda2", "fedora")):
         login = Login(domain)
         login.enter(f"vm run {name} --rm --disk /var/lib/hornero/{name}.raw -m 192M", r"Ctrl-\] detaches")
         login.expect(rf"bootdisk: /dev/{device}: /\S*vmlinuz-6.1.0 root=\S+ ro ")
         login.expect(r"demo:~# ")
         said = login.enter("cat /proc/cmdline", r"root=\S+ ro [^\n]*").group(0)
-        assert f"layout={name} " in said and "$" not in said
+        assert f"layout={layout} " in said and "$" not in said
         login.enter("poweroff", rf"{name} has ended: power-off by guest")
         login.leave()
