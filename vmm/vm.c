@@ -65,11 +65,18 @@ hpa_t vm_hpa(const void *p)
 	return arena_hpa(p);
 }
 
+/* Pages that may be taken: those that are promised to the page tables stay. */
+static uint64_t pages_left(const struct vm *vm)
+{
+	return vm->free_page_count + (vm->bump_end - vm->bump) / PAGE_SIZE -
+	       (vm->promised ? *vm->promised : 0);
+}
+
 void *vm_pages(struct vm *vm, unsigned int n)
 {
 	uint64_t at = vm->bump;
 
-	if (vm->bump_end - at < n * PAGE_SIZE)
+	if (pages_left(vm) < n || vm->bump_end - at < n * PAGE_SIZE)
 		return NULL;
 	vm->bump += n * PAGE_SIZE;
 	return arena_ptr(HPA(at));
@@ -79,6 +86,8 @@ void *vm_page(struct vm *vm)
 {
 	void *p = vm->free_pages;
 
+	if (!pages_left(vm))
+		return NULL;
 	if (!p)
 		return vm_pages(vm, 1);
 	vm->free_pages = *(void **)p;
@@ -102,7 +111,7 @@ void vm_page_free(struct vm *vm, void *page)
 
 uint64_t vm_frames_short(const struct vm *vm, uint64_t pages)
 {
-	uint64_t have = vm->free_page_count + (vm->bump_end - vm->bump) / PAGE_SIZE;
+	uint64_t have = pages_left(vm);
 
 	return pages > have ? (pages - have + PAGES_PER_FRAME - 1) / PAGES_PER_FRAME : 0;
 }
@@ -323,8 +332,7 @@ int64_t call_vm_info(struct call *c)
 		info->vcpus = vm->vcpus;
 		info->frames = vm->frames;
 		info->arena_frames = vm->arena_frames;
-		info->arena_free_pages =
-			vm->free_page_count + (vm->bump_end - vm->bump) / PAGE_SIZE;
+		info->arena_free_pages = pages_left(vm);
 	}
 	unlock(&table_lock);
 	return 0;

@@ -38,6 +38,7 @@ struct vm {
 	uint64_t bump, bump_end; /* host-physical, within the newest frame */
 	void *free_pages;
 	uint64_t free_page_count;
+	const uint64_t *promised; /* of the free pages, how many the page tables will need */
 	uint64_t arena_frames, frames;
 };
 

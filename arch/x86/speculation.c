@@ -16,6 +16,7 @@
 #define ARCH_IBRS_ALL	   BIT64(1)
 #define ARCH_SKIP_L1D	   BIT64(3)
 #define ARCH_MDS_NO	   BIT64(5)
+#define ARCH_PSCHANGE_NO   BIT64(6)
 #define ARCH_TAA_NO	   BIT64(8)
 #define ARCH_FBSDP_NO	   BIT64(14)
 #define ARCH_NO_STALE_DATA (ARCH_MDS_NO | ARCH_TAA_NO | ARCH_FBSDP_NO)
@@ -35,6 +36,7 @@ void speculation_init(void)
 		(edx & EDX_MD_CLEAR) && (arch & ARCH_NO_STALE_DATA) != ARCH_NO_STALE_DATA;
 	speculation.flush_l1d |= (edx & EDX_L1D_FLUSH) && !(arch & (ARCH_RDCL_NO | ARCH_SKIP_L1D));
 	speculation.fill_rsb |= (edx & EDX_SPEC_CTRL) && !(arch & ARCH_IBRS_ALL);
+	speculation.small_code |= !(arch & ARCH_PSCHANGE_NO);
 }
 
 void speculation_before_stay(void)
@@ -63,4 +65,12 @@ void speculation_barrier(void)
 {
 	if (speculation.spec_ctrl)
 		wrmsr(MSR_PRED_CMD, 1);
+}
+
+void speculation_after_stay(void)
+{
+	if (!speculation.spec_ctrl)
+		return;
+	wrmsr(MSR_PRED_CMD, 1);
+	speculation_fill_rsb();
 }

@@ -5,9 +5,11 @@
  * The CPU says what it needs (CPUID and IA32_ARCH_CAPABILITIES); nothing is done where it says it
  * is not affected. Before a guest runs, buffers that may hold somebody else's data are cleared;
  * when it has run, the return stack holds no address of its choosing; predictors are flushed when
- * another VM is next. Not here: sibling threads (a core shared by two VMs needs SMT off where MDS
- * or L1TF leak). Source: Intel, "Speculative Execution Side Channel Mitigations"; SDM 3A
- * "Microarchitectural Data Sampling".
+ * the control domain or another VM is next. The control domain needs that on every CPU: enhanced
+ * IBRS keeps what VMX non-root operation trained from root operation, but Linux runs in non-root
+ * operation here, at the same privilege level as the guest. Not here: sibling threads (a core
+ * shared by two VMs needs SMT off where MDS or L1TF leak). Source: Intel, "Speculative Execution
+ * Side Channel Mitigations"; SDM 3A "Microarchitectural Data Sampling".
  */
 #pragma once
 
@@ -19,6 +21,7 @@ struct speculation {
 	bool clear_buffers; /* VERW before entry: MDS, TAA, MMIO stale data */
 	bool flush_l1d;	    /* before entry: L1TF */
 	bool fill_rsb;	    /* after exit: no enhanced IBRS to do it */
+	bool small_code;    /* guests get code in 4 KiB pages: see EPT_CODE (vmx/ept.h) */
 };
 
 extern struct speculation speculation;
@@ -44,3 +47,7 @@ void speculation_fill_rsb(void);
 
 /** Forget what the predictors learned: another VM runs next. */
 void speculation_barrier(void);
+
+/** After a guest's stay: forget what the predictors learned, and leave the return stack with
+ * nothing of the guest's below what is called here. */
+void speculation_after_stay(void);

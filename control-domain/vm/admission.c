@@ -211,14 +211,21 @@ static uint64_t linux_free_memory(void)
 	return kib * KIB;
 }
 
+static bool ask_hypervisor(struct hv_info *info)
+{
+	int fd = open(HORNERO_DEVICE, O_RDWR | O_CLOEXEC);
+	bool is_there = fd >= 0 && !ioctl(fd, HORNERO_INFO, info);
+
+	if (fd >= 0)
+		close(fd);
+	return is_there;
+}
+
 uint64_t machine_free_memory(bool *is_pool)
 {
 	struct hv_info info;
-	int fd = open(HORNERO_DEVICE, O_RDWR | O_CLOEXEC);
 
-	*is_pool = fd >= 0 && !ioctl(fd, HORNERO_INFO, &info);
-	if (fd >= 0)
-		close(fd);
+	*is_pool = ask_hypervisor(&info);
 	return *is_pool ? info.pool_free_bytes : linux_free_memory();
 }
 
@@ -227,10 +234,14 @@ static double mib(uint64_t bytes)
 	return (double)bytes / (double)MIB;
 }
 
+/* Page tables: one page for a GiB, and one for each frame where code needs small pages. */
 static uint64_t pool_extra(const struct definition *definition)
 {
+	struct hv_info info;
 	uint64_t pages = VM_PAGES + VCPU_PAGES * definition->cpus + definition->memory_bytes / GIB;
 
+	if (ask_hypervisor(&info) && !(info.features & 1ull << HV_FEATURE_LARGE_CODE))
+		pages += definition->memory_bytes / FRAME_BYTES;
 	return (pages + FRAME_PAGES - 1) / FRAME_PAGES * FRAME_BYTES;
 }
 

@@ -38,6 +38,7 @@ enum {
 	VMCSS = 64,
 	FIELDS = 1024,
 	PAYS_MAX = 2 * FRAMES,
+	MACHINE_MSRS = 32,
 };
 #define BYTES	  (FRAMES * FRAME_SIZE)
 #define APIC_PAGE (8 * PAGE_SIZE) /* in frame 0, as are: */
@@ -62,11 +63,16 @@ static struct {
 	struct debt_cpu debt[CPUS];
 	uint8_t table[FRAMES * sizeof(struct frame) + sizeof(struct frame_group)] __aligned(8);
 	uint64_t mapped[FRAMES]; /* pages, over all VMs' tables */
+	uint64_t promised;	 /* table pages that one VM's large leaves may need */
 	uint16_t zeroed[FRAMES]; /* parts, since it was somebody's */
 	uint8_t stale[FRAMES];	 /* bit: this CPU's TLB may hold it */
 	bool accessible[FRAMES]; /* the hypervisor maps it */
 	bool shown[FRAMES], dead[CPUS];
-	unsigned int now, tables_at_start;
+	struct {
+		uint32_t number;
+		uint64_t value;
+	} msr[CPUS][MACHINE_MSRS];
+	unsigned int now, tables_at_start, predictor_barriers;
 	uint64_t tsc, window;
 } m;
 
@@ -76,7 +82,6 @@ unsigned int cpu_count = CPUS;
 struct cpu **cpu_table = cpus;
 struct platform platform;
 struct memory_split control_split;
-struct speculation speculation;
 char idt[16];
 const char vmx_exit[1], vmx_guest_exit[1];
 
@@ -109,10 +114,36 @@ bool machine_rdmsr(uint32_t msr, uint64_t *value)
 	return msr == MSR_PAT || msr == MSR_EFER;
 }
 
+/* One that was never written is 0. */
+static uint64_t *kept_msr(uint32_t msr)
+{
+	for (unsigned int i = 0; i < MACHINE_MSRS; i++) {
+		if (!m.msr[m.now][i].number)
+			m.msr[m.now][i].number = msr;
+		if (m.msr[m.now][i].number == msr)
+			return &m.msr[m.now][i].value;
+	}
+	machine_broken("more MSRs than are kept: %#x", msr);
+}
+
+#define MSR_PRED_CMD 0x49
+
+unsigned int machine_predictor_barriers(void)
+{
+	return m.predictor_barriers;
+}
+
+uint64_t machine_msr(uint32_t msr)
+{
+	return *kept_msr(msr);
+}
+
 bool machine_wrmsr(uint32_t msr, uint64_t value)
 {
-	(void)value;
-	return msr == 0x49;
+	if (msr == MSR_PRED_CMD)
+		m.predictor_barriers++;
+	*kept_msr(msr) = value;
+	return msr == MSR_PRED_CMD;
 }
 
 static uint64_t *field(uint32_t encoding)
@@ -348,13 +379,6 @@ bool virt_control_owns(hpa_t base, uint64_t bytes)
 	return split_is_control(&control_split, base.v, bytes);
 }
 
-void speculation_before_stay(void)
-{
-}
-void speculation_barrier(void)
-{
-}
-
 void control_init(struct vmx_cpu *v)
 {
 	if (v->vcpu)
@@ -377,6 +401,7 @@ void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 	v->cpu->gprs = &vcpu->page->gprs;
 	vcpu->last_cpu = v->cpu->index;
 	vcpu->flush_vpid = false;
+	vcpu_msrs_load(v, vcpu);
 	vcpu_take_orders(vcpu);
 	vcpu_prepare(v, vcpu);
 }
@@ -390,6 +415,7 @@ void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 	vcpu->page->exit = exit;
 	vmx_clear(vcpu->vmcs);
 	vmx_load(v->vmcs);
+	vcpu_msrs_leave(v, vcpu);
 	v->vcpu = NULL;
 	v->cpu->gprs = &v->gprs;
 	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
@@ -466,6 +492,7 @@ static void start_features(unsigned int features)
 		.xcr0 = features & 8 ? 7 : 0,
 		.apic_access_page = APIC_PAGE,
 	};
+	speculation = (struct speculation){.small_code = features & 16};
 	platform.tsc_khz = 1000000;
 }
 
@@ -599,6 +626,10 @@ static void guest_leaf(uint64_t gpa, uint64_t entry, uint64_t bytes, void *conte
 
 	if (hpa == APIC_PAGE && gpa == VLAPIC_DEFAULT_BASE && bytes == PAGE_SIZE)
 		return;
+	if (bytes > PAGE_SIZE && (entry & EPT_X) && speculation.small_code)
+		machine_broken("VM %x has code in a large page", vm->handle);
+	if (entry & EPT_CODE)
+		m.promised += bytes == FRAME_SIZE ? 1 : 513;
 	if (virt_control_owns(HPA(hpa), bytes))
 		return;
 	for (uint64_t at = hpa; at < hpa + bytes; at += FRAME_SIZE) {
@@ -682,6 +713,15 @@ static void check_vm(struct vm *vm)
 			       running, vm->lock.next, vm->lock.serving);
 }
 
+static void check_promise(const struct vm *vm)
+{
+	uint64_t have = vm->free_page_count + (vm->bump_end - vm->bump) / PAGE_SIZE;
+
+	if (m.promised != *vm->promised || m.promised > have)
+		machine_broken("VM %x promises %lu table pages of %lu for %lu", vm->handle,
+			       *vm->promised, have, m.promised);
+}
+
 void machine_check(void)
 {
 	uint64_t count[OWNER_KINDS] = {0};
@@ -697,7 +737,9 @@ void machine_check(void)
 		if (!vm)
 			continue;
 		check_vm(vm);
+		m.promised = 0;
 		walk_ept(&vm->virt->ept, guest_leaf, vm);
+		check_promise(vm);
 	}
 	walk_ept(&control_map.ept, control_leaf, NULL);
 	for (uint64_t i = 0; i < FRAMES; i++)

@@ -19,6 +19,7 @@ void machine_vmclear(hpa_t vmcs);
 void machine_vmptrld(hpa_t vmcs);
 uint64_t machine_tsc(void);
 bool machine_rdmsr(uint32_t msr, uint64_t *value);
+uint64_t machine_msr(uint32_t msr);
 bool machine_wrmsr(uint32_t msr, uint64_t value);
 
 /* Before vmx.h, which uses them in functions of its own. */
@@ -38,6 +39,7 @@ bool machine_wrmsr(uint32_t msr, uint64_t value);
 #define this_vmx()		(machine_cpu()->vmx)
 #define rdmsr_safe(msr, value)	machine_rdmsr(msr, value)
 #define wrmsr_safe(msr, value)	machine_wrmsr(msr, value)
+#define rdmsr(msr)		machine_msr(msr)
 #define wrmsr(msr, value)	((void)machine_wrmsr(msr, value))
 #define xsetbv_safe(reg, value) (!(reg) && ((value)&1) && !(((value) >> 1 & 3) == 2))
 #define cpuid(leaf, subleaf)	((struct cpuid_regs){(leaf), 0x800, (subleaf), 0})

@@ -7,7 +7,8 @@
 
 #include <types.h>
 
-/** Begin with nothing but a pool; @features: bit 0 APICv, 1 1-GiB pages, 2 VPID, 3 XSAVE. */
+/** Begin with nothing but a pool; @features: bit 0 APICv, 1 1-GiB pages, 2 VPID, 3 XSAVE, 4 code
+ * in small pages. */
 void machine_start(unsigned int features);
 
 /** Destroy every VM as a driver would: all memory must come back, zeroed. */
@@ -33,6 +34,9 @@ void machine_cpu_comes_back(unsigned int cpu);
 
 /** The control domain touches an address that is not its own. */
 void machine_touch_hole(uint64_t address);
+
+/** How often the branch predictors were flushed. */
+unsigned int machine_predictor_barriers(void);
 
 /** True while this CPU runs a guest: it makes no hypercalls. */
 bool machine_in_guest(void);

@@ -401,6 +401,53 @@ TEST(pages_needed_is_what_is_taken)
 	}
 }
 
+TEST(code_runs_from_small_leaves_alone)
+{
+	struct ept e = fresh(EPT_1G);
+	struct ept_freed freed = {0};
+	struct ept_leaf leaf;
+	unsigned int left;
+
+	CHECK_EQ(ept_map(&e, GPA(FRAME_SIZE - PAGE_SIZE), HPA(GIB - PAGE_SIZE),
+			 2 * FRAME_SIZE + PAGE_SIZE, EPT_R | EPT_W | EPT_CODE, EPT_1G),
+		 0);
+	CHECK_EQ(e.promised, 2);
+	CHECK_EQ(walk(&e, FRAME_SIZE - PAGE_SIZE) & 7, EPT_RWX);
+	CHECK_EQ(walk(&e, FRAME_SIZE) & 7, EPT_R | EPT_W);
+	CHECK(ept_split_code(&e, GPA(FRAME_SIZE + 0x1234)));
+	CHECK_EQ(level_at(&e, FRAME_SIZE), EPT_4K);
+	for (uint64_t at = FRAME_SIZE; at < 2 * FRAME_SIZE; at += PAGE_SIZE)
+		CHECK_EQ(walk(&e, at), GIB + (at - FRAME_SIZE) + EPT_RWX);
+	CHECK_EQ(level_at(&e, 2 * FRAME_SIZE), EPT_2M); /* its neighbour is as it was */
+	CHECK_EQ(e.promised, 1);
+	left = free_count;
+	CHECK(ept_split_code(&e, GPA(FRAME_SIZE))); /* another vCPU's turn: nothing to do */
+	CHECK_EQ(free_count, left);
+	free_count = 0;
+	CHECK(!ept_split_code(&e, GPA(2 * FRAME_SIZE)));
+	CHECK_EQ(e.promised, 1);
+	free_count = left;
+	CHECK_EQ(ept_unmap(&e, GPA(2 * FRAME_SIZE), PAGE_SIZE, &freed), 0); /* splits, too */
+	CHECK_EQ(walk(&e, 2 * FRAME_SIZE + PAGE_SIZE) & 7, EPT_RWX);
+	CHECK_EQ(e.promised, 0);
+	CHECK_EQ(ept_unmap(&e, GPA(0), GIB, &freed), 0);
+	CHECK_EQ(e.promised, 0);
+
+	CHECK_EQ(ept_map(&e, GPA(GIB), HPA(GIB), GIB, EPT_R | EPT_CODE, EPT_1G), 0);
+	CHECK_EQ(e.promised, 513);
+	CHECK(ept_split_code(&e, GPA(GIB)));
+	CHECK_EQ(e.promised, 511);
+	CHECK_EQ(ept_unmap(&e, GPA(GIB), GIB, &freed), 0);
+	CHECK_EQ(e.promised, 0);
+
+	CHECK(!ept_split_code(&e, GPA(0)));
+	CHECK(!ept_split_code(&e, GPA(EPT_LIMIT)));
+	CHECK_EQ(ept_map(&e, GPA(0), HPA(0), FRAME_SIZE, EPT_R | EPT_W, EPT_1G), 0);
+	CHECK(!ept_split_code(&e, GPA(0))); /* data */
+	CHECK_EQ(level_at(&e, 0), EPT_2M);
+	CHECK(!ept_lookup(&e, GPA(FRAME_SIZE), &leaf));
+}
+
 TEST(refusals)
 {
 	struct ept e = fresh(EPT_1G);

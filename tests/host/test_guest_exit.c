@@ -11,6 +11,7 @@
 #include <abi/hypercall.h>
 #include <hypercall.h>
 #include <vm.h>
+#include <x86/speculation.h>
 #include <x86/virt.h>
 
 #include "machine_state.h"
@@ -290,4 +291,116 @@ TEST(alignment_and_debug_exceptions_go_back_to_the_guest)
 	check_injected(INTR_VALID | INTR_TYPE_HARDWARE | VECTOR_DB);
 	CHECK_EQ(machine_field(VMCS_GUEST_INTERRUPTIBILITY.encoding), 0);
 	CHECK_EQ(machine_field(VMCS_GUEST_DR7.encoding), 0x400); /* GD is clear */
+}
+
+/* ---- code in large pages */
+
+#define EPT_FETCH 4 /* of the exit's qualification */
+#define NX_LARGE  8 /* readable, not executable */
+
+TEST(code_gets_small_pages_when_it_is_run)
+{
+	struct machine_exit fetch = {.reason = VMX_EXIT_EPT_VIOLATION,
+				     .qualification = EPT_FETCH | NX_LARGE,
+				     .address = FRAME_SIZE + 0x1230};
+	uint64_t args[HYPERCALL_ARGS] = {0}, second;
+	const uint64_t *frame;
+
+	start(16);
+	CHECK_EQ(call(HV_CALL_VM_FUND, vm->handle, 1, 0), 0);
+	CHECK_EQ(call(HV_CALL_POOL_ALLOC, vm->handle, 1, 0), 1);
+	frame = (const uint64_t *)machine_call_page();
+	memcpy(args,
+	       (uint64_t[]){vm->handle, FRAME_SIZE, frame[0], FRAME_SIZE,
+			    HV_MAP_READ | HV_MAP_WRITE | HV_MAP_EXEC},
+	       5 * sizeof(*args));
+	CHECK_EQ(hypercall_dispatch(machine_cpu(), HV_CALL_VM_MAP, args, &second), 0);
+	machine_check();
+	run();
+	machine_guest_exits(&fetch);
+	CHECK(machine_in_guest());
+	machine_check();
+	machine_guest_exits(&fetch); /* as of another vCPU, a moment later */
+	CHECK(machine_in_guest());
+	fetch.qualification = NX_LARGE | 1; /* no fetch: the driver's */
+	machine_guest_exits(&fetch);
+	check_left(HV_VCPU_EXIT_INSN);
+	run();
+	fetch.qualification = EPT_FETCH; /* there is nothing at all */
+	fetch.address = 16 * FRAME_SIZE;
+	machine_guest_exits(&fetch);
+	check_left(HV_VCPU_EXIT_INSN);
+	CHECK_EQ(*vm->promised, 0);
+}
+
+/* ---- what the VMCS does not switch */
+
+#define MSR_SPEC_CTRL 0x48
+#define MSR_STAR      0xc0000081
+#define MSR_TSC_AUX   0xc0000103
+
+static const uint32_t switched[] = {MSR_SPEC_CTRL, MSR_STAR,	       MSR_STAR + 1, MSR_STAR + 2,
+				    MSR_STAR + 3,  MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
+
+/* The control domain has 100h and so on in its registers, the guest shall have 200h and so on. */
+static void start_with_msrs(void)
+{
+	struct vmx_cpu *v;
+
+	start(0);
+	v = machine_cpu()->vmx;
+	speculation.spec_ctrl = true;
+	guest_has.rdtscp = true;
+	for (uint32_t i = 0; i < ARRAY_SIZE(switched); i++)
+		machine_wrmsr(switched[i], 0x100 + i);
+	for (uint32_t i = 0; i < CACHED_MSRS; i++) {
+		v->cached_msr[i] = 0x101 + i;
+		vcpu->msr[i] = 0x201 + i;
+	}
+	v->tsc_aux = 0x106;
+	vcpu->spec_ctrl = 0x200;
+	vcpu->kernel_gs_base = 0x205;
+	vcpu->tsc_aux = 0x206;
+}
+
+static void check_msrs(uint64_t base)
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(switched); i++)
+		CHECK_EQ(machine_msr(switched[i]), base + i);
+}
+
+TEST(msrs_are_the_guests_while_it_runs_and_only_then)
+{
+	start_with_msrs();
+	for (unsigned int stay = 0; stay < 2; stay++) {
+		run();
+		check_msrs(0x200);
+		exits(VMX_EXIT_EXTERNAL_INTERRUPT, 0, 0);
+		check_left(HV_VCPU_EXIT_INTR);
+		check_msrs(0x100);
+	}
+}
+
+/* Control domain and guest run in the same mode, so nothing but a barrier keeps what one has taught
+ * the predictors from the other. */
+TEST(predictors_are_flushed_after_each_stay)
+{
+	unsigned int before;
+
+	start_with_msrs();
+	run(); /* a VM that did not run last: a barrier of its own */
+	for (unsigned int stay = 0; stay < 3; stay++) {
+		before = machine_predictor_barriers();
+		exits(VMX_EXIT_EXTERNAL_INTERRUPT, 0, 0);
+		check_left(HV_VCPU_EXIT_INTR);
+		CHECK_EQ(machine_predictor_barriers(), before + 1);
+		run();
+		CHECK_EQ(machine_predictor_barriers(), before + 1);
+	}
+	exits(VMX_EXIT_EXTERNAL_INTERRUPT, 0, 0);
+	speculation.spec_ctrl = false; /* on a processor without, there is no such MSR */
+	before = machine_predictor_barriers();
+	run();
+	exits(VMX_EXIT_EXTERNAL_INTERRUPT, 0, 0);
+	CHECK_EQ(machine_predictor_barriers(), before);
 }

@@ -60,6 +60,11 @@ void machine_vmptrld(hpa_t vmcs)
 {
 }
 
+uint64_t machine_msr(uint32_t msr)
+{
+	return msr;
+}
+
 bool machine_rdmsr(uint32_t msr, uint64_t *value)
 {
 	return false;

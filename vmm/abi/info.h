@@ -31,7 +31,8 @@
 	X(12, TSC_OFFSET, "TSC offsetting")                                                        \
 	X(13, X2APIC, "local APIC in x2APIC mode")                                                 \
 	X(14, EFI, "booted by UEFI")                                                               \
-	X(15, TEST_BUILD, "test build (self-tests enabled)")
+	X(15, TEST_BUILD, "test build (self-tests enabled)")                                       \
+	X(16, LARGE_CODE, "executable large pages for guests")
 
 enum hv_feature {
 #define X(bit, name, text) HV_FEATURE_##name = bit,

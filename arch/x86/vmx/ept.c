@@ -11,7 +11,7 @@
 #define ENTRIES	   512u
 #define TOP_LEVEL  4u
 #define TABLE_BITS EPT_RWX
-#define LEAF_BITS  (EPT_RWX | EPT_TYPES | EPT_IGNORE_PAT | EPT_ACCESSED | EPT_DIRTY)
+#define LEAF_BITS  (EPT_RWX | EPT_TYPES | EPT_IGNORE_PAT | EPT_ACCESSED | EPT_DIRTY | EPT_CODE)
 
 static uint64_t span(unsigned int level)
 {
@@ -89,17 +89,37 @@ static uint64_t advance(uint64_t gpa, unsigned int level, uint64_t end)
 	return min_u64(align_down(gpa, span(level)) + span(level), end);
 }
 
+/** A leaf of @level from the attributes of a larger one, or of a mapping. */
+static uint64_t leaf_of(uint64_t attr, unsigned int level)
+{
+	if (level > EPT_4K)
+		return attr | EPT_LARGE;
+	return (attr & EPT_CODE ? (attr & ~EPT_CODE) | EPT_X : attr) & ~EPT_LARGE;
+}
+
+/** Table pages that it takes to make all of @entry, a leaf of @level, executable. */
+static uint64_t promise(uint64_t entry, unsigned int level)
+{
+	if (level == EPT_4K || !(entry & EPT_CODE))
+		return 0;
+	return level == EPT_2M ? 1 : 1 + ENTRIES;
+}
+
 /** Link an empty table at the absent @entry, or one that translates as the large leaf @entry does.
  */
 static int table_link(struct ept *e, uint64_t *entry, unsigned int level)
 {
-	uint64_t *table = e->pages->alloc(e->pages->ctx);
-	uint64_t old = entry_load(entry);
+	uint64_t old = entry_load(entry), promised = promise(old, level) ? 1 : 0;
+	uint64_t *table;
 
-	if (!table)
+	e->promised -= promised; /* now or never */
+	table = e->pages->alloc(e->pages->ctx);
+	if (!table) {
+		e->promised += promised;
 		return -HV_ERR_NOMEM;
+	}
 	do {
-		uint64_t leaf = level - 1 == EPT_4K ? old & ~EPT_LARGE : old;
+		uint64_t leaf = leaf_of(old, level - 1);
 
 		for (unsigned int i = 0; is_present(old) && i < ENTRIES; i++)
 			table[i] = leaf + i * span(level - 1);
@@ -145,6 +165,22 @@ int ept_split_edges(struct ept *e, gpa_t gpa, uint64_t bytes)
 	int err = split_edge(e, gpa.v);
 
 	return err ? err : split_edge(e, gpa.v + bytes);
+}
+
+bool ept_split_code(struct ept *e, gpa_t gpa)
+{
+	unsigned int level;
+	uint64_t *entry;
+
+	if (gpa.v >= EPT_LIMIT)
+		return false;
+	for (;;) {
+		entry = ept_entry(e, gpa.v, EPT_4K, &level);
+		if (!promise(entry_load(entry), level))
+			return entry_load(entry) & EPT_X;
+		if (table_link(e, entry, level))
+			return false;
+	}
 }
 
 static void freed_push(const struct ept *e, struct ept_freed *freed, uint64_t *table)
@@ -257,9 +293,10 @@ int ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint64_t attr, 
 			return -HV_ERR_NOMEM;
 	}
 	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, at, end)) {
-		uint64_t large = (at = leaf_level(e, pos, end, level)) > EPT_4K ? EPT_LARGE : 0;
-
-		entry_store(ept_entry(e, pos, at, &at), (hpa.v + (pos - gpa.v)) | attr | large);
+		at = leaf_level(e, pos, end, level);
+		entry_store(ept_entry(e, pos, at, &at),
+			    (hpa.v + (pos - gpa.v)) | leaf_of(attr, at));
+		e->promised += promise(attr, at);
 	}
 	return 0;
 }
@@ -276,8 +313,10 @@ int ept_unmap(struct ept *e, gpa_t gpa, uint64_t bytes, struct ept_freed *freed)
 	for (uint64_t pos = gpa.v; pos < end; pos = next) {
 		uint64_t *entry = ept_entry(e, pos, EPT_4K, &level);
 
-		if (is_present(entry_load(entry)))
+		if (is_present(entry_load(entry))) {
+			e->promised -= promise(entry_load(entry), level);
 			entry_store(entry, 0);
+		}
 		next = advance(pos, level, end);
 		if (next == end || (level < TOP_LEVEL && is_aligned(next, span(level + 1))))
 			prune(e, pos, freed);

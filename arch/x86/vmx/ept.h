@@ -34,6 +34,14 @@
 #define EPT_ACCESSED   BIT64(8)
 #define EPT_DIRTY      BIT64(9)
 #define EPT_ADDRESS    MASK64(51, 12)
+/*
+ * Ours: code, but not through a large leaf. On many processors a guest that changes the size of a
+ * page under its own feet can bring the machine down when the larger one is executable here (Intel,
+ * "Machine Check Error Avoidance on Page Size Change"). Such a leaf is not executable while it is
+ * large, and executable once it is split: ept_split_code() does that when the guest fetches from
+ * it.
+ */
+#define EPT_CODE BIT64(52)
 
 /* Sizes of leaves; a level's entry spans 2^ept_shift(level) bytes. */
 #define EPT_4K 1u
@@ -55,6 +63,7 @@ struct ept {
 	uint64_t *root;
 	unsigned int largest; /* largest leaf the processor has: EPT_2M or EPT_1G */
 	uint64_t tables;      /* table pages linked, the root counted */
+	uint64_t promised;    /* table pages that splitting every EPT_CODE leaf will take */
 };
 
 /** Unlinked table pages, chained through their first entry (as a not-present one, since CPUs may
@@ -90,7 +99,8 @@ uint64_t ept_pages_needed(gpa_t gpa, hpa_t hpa, uint64_t bytes, unsigned int lev
 
 /**
  * Map [@gpa, @gpa + @bytes) to @hpa onwards with the largest leaves, at most @level, that both
- * addresses' alignment allows. @attr: permissions and EPT_TYPE(). All or nothing: -HV_ERR_EXIST:
+ * addresses' alignment allows. @attr: permissions and EPT_TYPE(), EPT_CODE in place of EPT_X. The
+ * caller has ept_pages_needed(..., EPT_4K) pages for that. All or nothing: -HV_ERR_EXIST:
  * part of it is mapped; -HV_ERR_NOMEM: no table page (nothing was ever mapped; tables already
  * linked stay for the next try).
  */
@@ -103,6 +113,13 @@ int ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint64_t attr,
  * to @freed. Leaves a TLB debt.
  */
 int ept_unmap(struct ept *e, gpa_t gpa, uint64_t bytes, struct ept_freed *freed) __must_use;
+
+/**
+ * Make the leaf at @gpa executable by splitting it, if it is an EPT_CODE one. True if the guest may
+ * fetch from there now. Needs no flush: the EPT violation has dropped the translation that led to
+ * it, and others' lead to another violation. Takes of the pages that are promised.
+ */
+bool ept_split_code(struct ept *e, gpa_t gpa) __must_use;
 
 /** Split the leaves that the range begins or ends inside of, as ept_unmap() does first.
  * -HV_ERR_NOMEM. */

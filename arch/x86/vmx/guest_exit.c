@@ -28,6 +28,7 @@
 #define PLE_WINDOW_MAX	      (1u << 24)
 #define EPT_Q_LINEAR_OF_ACCESS                                                                     \
 	(BIT64(7) | BIT64(8)) /* valid, and of the access itself, not a page walk */
+#define EPT_Q_FETCH	      BIT64(2)
 #define DR7_GD		      BIT64(13)
 #define NMI_UNBLOCKED_BY_IRET BIT64(12)
 
@@ -91,8 +92,12 @@ static void restore_nmi_blocking(uint64_t q)
 
 static void handle_ept_violation(struct vmx_cpu *v, struct vcpu *vcpu)
 {
-	restore_nmi_blocking(vmread(VMCS_EXIT_QUALIFICATION));
-	describe_instruction(vcpu, vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
+	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION), gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+
+	restore_nmi_blocking(q);
+	if ((q & EPT_Q_FETCH) && virt_vm_fetch(vcpu->vm, GPA(gpa)))
+		return;
+	describe_instruction(vcpu, gpa);
 	vcpu_leave(v, HV_VCPU_EXIT_INSN);
 }
 

@@ -67,6 +67,7 @@ int virt_vm_init(struct vm *vm)
 		if (err)
 			return err;
 	}
+	vm->promised = &virt->ept.promised;
 	virt->eptp = ept_pointer(&virt->ept, vmx_has(VMX_OPT_EPT_AD));
 	virt->tsc_offset = -rdtsc();
 	guest_msr_bitmaps(virt);

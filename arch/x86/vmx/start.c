@@ -325,6 +325,8 @@ static uint64_t features(void)
 		f |= BIT64(HV_FEATURE_TSC_OFFSET);
 	if (found.boot.efi.system_table.v)
 		f |= BIT64(HV_FEATURE_EFI);
+	if (!speculation.small_code)
+		f |= BIT64(HV_FEATURE_LARGE_CODE);
 	if (call_selftest)
 		f |= BIT64(HV_FEATURE_TEST_BUILD);
 	return f;

@@ -2,8 +2,8 @@
 /*
  * Turning a CPU into a virtual one, and back.
  *
- * What the VMCS does not switch is switched here: SYSCALL MSRs, KERNEL_GS_BASE, TSC_AUX, SPEC_CTRL,
- * CR2, debug registers, XCR0 and every XSAVE component. The control domain's values are remembered
+ * What the VMCS does not switch is switched here: MSRs (vcpu_msr.c), CR2, debug registers, XCR0 and
+ * every XSAVE component. The control domain's values are remembered
  * when it writes them (their writes exit) or saved on the way in. Whatever a guest leaves in a
  * register is gone before Linux runs again.
  */
@@ -18,10 +18,6 @@
 #include <x86/speculation.h>
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
-
-#define MSR_STAR      0xc0000081u
-#define MSR_TSC_AUX   0xc0000103u
-#define MSR_SPEC_CTRL 0x48u
 
 static void fpu_save(void *area)
 {
@@ -73,42 +69,6 @@ static void guest_fpu_load(struct vcpu *vcpu)
 		BUG_ON(!fpu_load(&initial));
 }
 
-static void msrs_to_guest(struct vmx_cpu *v, struct vcpu *vcpu)
-{
-	for (unsigned int i = 0; i < CACHED_MSRS; i++)
-		if (v->cached_msr[i] != vcpu->msr[i])
-			wrmsr(MSR_STAR + i, vcpu->msr[i]);
-	v->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-	wrmsr(MSR_KERNEL_GS_BASE, vcpu->kernel_gs_base);
-	if (guest_has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
-		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
-	if (v->last_vm != vcpu->vm->handle)
-		speculation_barrier();
-	v->last_vm = vcpu->vm->handle;
-	if (speculation.spec_ctrl) {
-		v->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
-		if (v->spec_ctrl != vcpu->spec_ctrl)
-			wrmsr_safe(MSR_SPEC_CTRL,
-				   vcpu->spec_ctrl); /* bits that this CPU lacks: not set */
-	}
-}
-
-static void msrs_to_control(struct vmx_cpu *v, struct vcpu *vcpu)
-{
-	if (speculation.spec_ctrl) {
-		vcpu->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
-		if (v->spec_ctrl != vcpu->spec_ctrl)
-			wrmsr(MSR_SPEC_CTRL, v->spec_ctrl);
-	}
-	if (guest_has.rdtscp && v->tsc_aux != vcpu->tsc_aux)
-		wrmsr(MSR_TSC_AUX, v->tsc_aux);
-	vcpu->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-	wrmsr(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
-	for (unsigned int i = 0; i < CACHED_MSRS; i++)
-		if (v->cached_msr[i] != vcpu->msr[i])
-			wrmsr(MSR_STAR + i, v->cached_msr[i]);
-}
-
 /* DR0 to DR3 and DR6: into @from, out of @to. */
 static void switch_debug(uint64_t from[5], const uint64_t to[5])
 {
@@ -152,7 +112,7 @@ void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 	set_xcr0(v->xcr0, guest_has.xcr0);
 	guest_fpu_load(vcpu);
 	set_xcr0(guest_has.xcr0, vcpu->xcr0);
-	msrs_to_guest(v, vcpu);
+	vcpu_msrs_load(v, vcpu);
 	if (vcpu->dr_live)
 		vcpu_debug_load(v, vcpu);
 	write_cr2(vcpu->cr2);
@@ -182,7 +142,7 @@ void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 	write_cr2(v->cr2);
 	if (vcpu->dr_live)
 		switch_debug(vcpu->dr, v->dr);
-	msrs_to_control(v, vcpu);
+	vcpu_msrs_leave(v, vcpu);
 	set_xcr0(vcpu->xcr0, guest_has.xcr0);
 	fpu_save(vcpu->page->xsave);
 	set_xcr0(guest_has.xcr0, v->xcr0);

@@ -81,6 +81,16 @@ struct virt_vm {
  * the entry. */
 void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu);
 
+/** The guest fetched from @gpa and may not: true if that was only for the size of the page
+ * (EPT_CODE), which is mended. Context: root mode, no lock held. */
+bool virt_vm_fetch(struct vm *vm, gpa_t gpa) __must_use;
+
+/** Load the guest's MSRs and save the control domain's (vcpu_msr.c). */
+void vcpu_msrs_load(struct vmx_cpu *v, struct vcpu *vcpu);
+
+/** The way back. The predictors and the return stack hold nothing of the guest's afterwards. */
+void vcpu_msrs_leave(struct vmx_cpu *v, struct vcpu *vcpu);
+
 /** Load the guest's debug registers and save the control domain's. */
 void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu);
 

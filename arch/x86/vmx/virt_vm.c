@@ -10,6 +10,7 @@
 #include <vm.h>
 #include <x86/asm.h>
 #include <x86/mem.h>
+#include <x86/speculation.h>
 #include <x86/virt.h>
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
@@ -108,13 +109,26 @@ int virt_vm_map(struct vm *vm, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint32_t fl
 		uint64_t *pages)
 {
 	unsigned int largest = flags & HV_MAP_DIRTY ? EPT_4K : vm->virt->ept.largest;
+	bool code = (flags & HV_MAP_EXEC) && speculation.small_code && largest > EPT_4K;
 	uint64_t attr = EPT_R | EPT_TYPE(MEMORY_WB) | EPT_IGNORE_PAT;
 
 	attr |= flags & HV_MAP_WRITE ? EPT_W : 0;
-	attr |= flags & HV_MAP_EXEC ? EPT_X : 0;
+	attr |= code ? EPT_CODE : flags & HV_MAP_EXEC ? EPT_X : 0;
 	collect_tables(vm);
-	*pages = ept_pages_needed(gpa, hpa, bytes, largest);
+	*pages = ept_pages_needed(gpa, hpa, bytes, code ? EPT_4K : largest);
+	if (code && vm_frames_short(vm, *pages))
+		return -HV_ERR_NOMEM;
 	return ept_map(&vm->virt->ept, gpa, hpa, bytes, attr, largest);
+}
+
+bool virt_vm_fetch(struct vm *vm, gpa_t gpa)
+{
+	bool ok;
+
+	lock(&vm->lock);
+	ok = ept_split_code(&vm->virt->ept, gpa);
+	unlock(&vm->lock);
+	return ok;
 }
 
 static bool is_lent(hpa_t hpa)
