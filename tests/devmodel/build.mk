@@ -17,7 +17,7 @@ $(DEVMODEL_TESTS)/%.initrd: tests/devmodel/%/init tests/devmodel/%.modules $(DEV
 		$(addprefix --add ,$(DEVMODEL_ADD_$*)) --level 3 --output $@
 
 # The bare-metal guests that also run on Linux's KVM: test_bare_guests.py
-DEVMODEL_BARE := task modes neighbour
+DEVMODEL_BARE := task modes neighbour smp wake
 
 DEVMODEL_ADD_host := /guest/probe=$(DEVMODEL_TESTS)/probe /usr/bin/vmm=$(BUILD)/control-domain/vmm/vmm /guest/kernel=$(KERNEL)/vmlinuz \
 	/guest/initrd=$(DEVMODEL_TESTS)/guest.initrd /usr/bin/socat=/usr/bin/socat \

@@ -2,7 +2,9 @@
 """Bare-metal guests of tests/guests on Linux's own KVM: what they expect is not ours alone.
 
 Those that QEMU's emulation of SVM can run. What fails there: KVM delivers a fault of the new task with the
-old one's address; AMD's processors do not look at PDPTEs when CR3 is loaded.
+old one's address; AMD's processors do not look at PDPTEs when CR3 is loaded. Not here: `long_mode` and `hostile`,
+whose first reserved bit in CR0 or CR3 ends in a refused entry; `apic`, as the emulation loses deadlines; `devices` and
+`storm`, which take minutes. These run on the bare machine (guests/test_guests.py) or under the hypervisor alone.
 """
 
 import re
@@ -17,6 +19,7 @@ pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("devmodel")]
 @pytest.mark.parametrize("guest, cpus, cmdline, known", [
     ("task", 1, "none", ["segment not present: before its first instruction, distance"]),
     ("modes", 1, "none", ["PAE: reserved bit in a PDPTE, vector"]), ("neighbour", 1, "seed=1", []),
+    ("smp", 2, "cpus=2", []), ("smp", 4, "cpus=4", []), ("wake", 2, "cpus=2 rounds=100", []),
 ])
 def test_guest(kvm, guest, cpus, cmdline, known):
     host, shells = kvm

@@ -73,9 +73,12 @@ void guest_main(void)
 {
 	unsigned int cpus = 2;
 
-	for (const char *s = guest_cmdline; *s; s++)
-		if (s[0] == 'c' && s[1] == 'p' && s[2] == 'u' && s[3] == 's' && s[4] == '=')
-			cpus = (unsigned int)(s[5] - '0');
+	const char *s = guest_cmdline;
+
+	while (*s && (*s < '0' || *s > '9'))
+		s++;
+	for (cpus = *s ? 0 : cpus; *s >= '0' && *s <= '9'; s++)
+		cpus = cpus * 10 + (unsigned int)(*s - '0');
 	ap_main = run_ap;
 	run("xAPIC", false, cpus - 1);
 	if (cpuid(1, 0).c >> 21 & 1)

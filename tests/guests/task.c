@@ -219,12 +219,14 @@ asm(".set S, seen\n"
 
     "	.globl fault_ts, fault_np\n"
     "fault_ts:\n"
-    "	movl $10, fault_seen\n"
+    "	mov $10, %ecx\n"
     "	jmp 1f\n"
     "fault_np:\n"
-    "	movl $11, fault_seen\n"
-    "1:	mov $0x10, %eax\n" /* the task may have come without its data segments */
+    "	mov $11, %ecx\n"
+    /* First of all: the task may have come without its data segments ("Invalid TSS Exception"). */
+    "1:	mov $0x10, %eax\n"
     "	mov %eax, %ds\n"
+    "	mov %ecx, fault_seen\n"
     "	pop fault_seen + 4\n"
     "	str %eax; mov %eax, fault_seen + 8\n"
     "	mov (%esp), %eax; mov %eax, fault_seen + 12\n"
