@@ -37,6 +37,7 @@ IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x80, 0x100
 READY = r"hornero-control-domain: ready IP=\S+ SSH-HOSTKEY=(\S+)\n"
 # after this nothing more will come; whoever waits for something else need not wait on
 DEAD = r"^\| The machine is halted\..*\n\+-+\+\n|Kernel panic - not syncing"
+NO_BANNER = "Connection timed out during banner exchange"
 DEFAULTS = {
     "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
     "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False,
@@ -336,8 +337,15 @@ class Machine:
         if text is not None:
             kwargs["stdin"] = subprocess.PIPE
         line = self.ssh_command() + list(command)
+        patience = self.patience(timeout)
+        while True:
+            run = self._ssh_once(line, text, patience, kwargs)
+            # Nothing has begun there: it waited for a CPU longer than ssh waits for it.
+            if run.returncode != 255 or NO_BANNER not in (run.stderr or "") or not patience.left():
+                return run
+
+    def _ssh_once(self, line, text, patience, kwargs):
         with subprocess.Popen(line, **kwargs) as process:
-            patience = self.patience(timeout)
             while True:
                 left = patience.left()
                 try:
@@ -348,8 +356,8 @@ class Machine:
                     if left:
                         continue
                     process.kill()
-                    raise BenchError(f"`{' '.join(command)}` over SSH took more than {timeout} s: "
-                                     f"{error.stderr or ''}\n{self.describe()}") from error
+                    raise BenchError(f"`{' '.join(line[len(self.ssh_command()):])}` over SSH took more than "
+                                     f"{patience.seconds} s: {error.stderr or ''}\n{self.describe()}") from error
                 except BaseException:
                     process.kill()
                     raise
