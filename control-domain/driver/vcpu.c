@@ -90,6 +90,8 @@ static long locked_ioctl(struct vcpu *vcpu, unsigned int command, unsigned long 
 	switch (command) {
 	case KVM_RUN:
 		return argument ? -EINVAL : vcpu_run(vcpu);
+	case KVM_GET_STATS_FD:
+		return argument ? -EINVAL : stats_create_file(vcpu->vm, vcpu);
 	case KVM_NMI:
 		return inject_nmi(vcpu);
 	case KVM_SET_SIGNAL_MASK:

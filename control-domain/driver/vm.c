@@ -246,6 +246,8 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 		return argument > U32_MAX - 3 * PAGE_SIZE ? -EINVAL : 0;
 	case KVM_SET_IDENTITY_MAP_ADDR:
 		return copy_from_user(&address, user, sizeof(address)) ? -EFAULT : 0;
+	case KVM_GET_STATS_FD:
+		return argument ? -EINVAL : stats_create_file(vm, NULL);
 	case HORNERO_CREATE_POOL_FILE:
 		return create_pool_file(vm, user);
 	default:

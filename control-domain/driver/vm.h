@@ -4,9 +4,10 @@
  *
  * Lifetimes. *Users* are descriptors through which the VM can act: the VM's own and those of its
  * vCPUs. When the last is closed, the VM's interrupt sources and memory regions go (vm_put_user()).
- * *References* keep struct vm and the hypervisor's VM: the users as one, and each pool file, whose
- * frames belong to that VM. With the last reference the hypervisor's VM is destroyed. A region
- * holds its pool file, a pool file holds a reference, never a user: so nothing keeps itself alive.
+ * *References* keep struct vm and the hypervisor's VM: the users as one, each pool file, whose
+ * frames belong to that VM, and each file of statistics. With the last reference the hypervisor's
+ * VM is destroyed. A region holds its pool file, a pool file holds a reference, never a user: so
+ * nothing keeps itself alive.
  *
  * Locks, outermost first: vcpu->lock, vm->lock, vm->memory_lock, mmap_lock; vm->event_lock is a
  * spinlock inside an eventfd's own. Routing is read under RCU, in interrupt context too.
@@ -168,6 +169,11 @@ void ioeventfd_release_all(struct vm *vm);
 
 /* Signals the eventfd bound to this write, true when there is one. */
 bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, u64 data);
+
+/* ---- stats.c */
+
+/* KVM_GET_STATS_FD of the VM, or of one of its vCPUs: a new descriptor, or an errno negated. */
+int stats_create_file(struct vm *vm, const struct vcpu *vcpu);
 
 /* ---- vcpu.c */
 

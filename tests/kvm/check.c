@@ -401,7 +401,7 @@ static const struct {
 	{"ioapic", check_ioapic},     {"chips", check_chip_state},
 	{"delivery", check_delivery}, {"xsave", check_xsave_size},
 	{"sync", check_sync_regs},    {"killed", check_killed},
-	{"pool", check_pool},
+	{"pool", check_pool},	      {"stats", check_stats},
 };
 
 static bool wanted(int count, char **names, const char *name)

@@ -88,6 +88,9 @@ void check_delivery(void);
 void check_xsave_size(void);
 void check_sync_regs(void);
 
+/* check_stats.c */
+void check_stats(void);
+
 /* check_pool.c */
 void check_pool(void);
 
