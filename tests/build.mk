@@ -56,7 +56,7 @@ format: ## let clang-format format every source
 
 # ---- what tests let loose in the control domain: two kernel modules and programs
 
-PROD := $(BUILD)/tests/prod.ko $(BUILD)/tests/storm.ko $(BUILD)/tests/user $(BUILD)/tests/kexec
+PROD := $(BUILD)/tests/prod.ko $(BUILD)/tests/storm.ko $(BUILD)/tests/user $(BUILD)/tests/kexec $(BUILD)/tests/other-abi.ko
 
 PROD_SRC := tests/prod/prod.c tests/prod/storm.c tests/prod/Kbuild
 
@@ -65,6 +65,15 @@ $(BUILD)/tests/prod.ko $(BUILD)/tests/storm.ko &: $(PROD_SRC) $(wildcard vmm/abi
 	ln -sf $(abspath $(PROD_SRC)) $(BUILD)/tests/prod/
 	$(MAKE) -C $(KHEADERS) M=$(abspath $(BUILD)/tests/prod) HORNERO_TOP=$(CURDIR) modules
 	cp $(BUILD)/tests/prod/prod.ko $(BUILD)/tests/prod/storm.ko $(BUILD)/tests/
+
+# The driver, for a hypervisor of another version.
+$(BUILD)/tests/other-abi.ko: $(DRIVER_SOURCES) $(wildcard vmm/abi/*.h) | $(CD)/vmlinuz
+	@mkdir -p $(@:.ko=)/vmm/abi
+	cp vmm/abi/*.h $(@:.ko=)/vmm/abi/
+	sed -i 's/^\(#define HV_ABI_M[A-Z]* *\)[0-9]*$$/\1999/' $(@:.ko=)/vmm/abi/hypercall.h
+	ln -sf $(abspath $(DRIVER_SOURCES)) $(@:.ko=)/
+	$(MAKE) -C $(KHEADERS) M=$(abspath $(@:.ko=)) HORNERO_TOP=$(abspath $(@:.ko=)) modules
+	strip --strip-debug -o $@ $(@:.ko=)/hornero.ko
 
 $(BUILD)/tests/user: tests/prod/user.S
 	@mkdir -p $(@D)

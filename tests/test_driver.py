@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The driver: refused on a machine without the hypervisor, at home on one with it."""
 
+import re
+
 import pytest
 
 from bench.machine import READY
+from bench.medium import BUILD
 
 
 def kernel_complains(log):
@@ -41,7 +44,7 @@ def test_refusal_leaves_nothing(native):
 class TestUnderHypervisor:
     @pytest.fixture(scope="class")
     def control(self, class_machine):
-        machine = class_machine(cpus=2)
+        machine = class_machine(cpus=2, file=[f"/root/other-abi.ko={BUILD}/tests/other-abi.ko"])
         machine.wait(READY, 300)
         return machine
 
@@ -50,6 +53,14 @@ class TestUnderHypervisor:
 
     def test_devices(self, control):
         assert control.ssh("test -c /dev/hornero && test -c /dev/kvm").returncode == 0
+
+    def test_another_version_is_refused(self, control):
+        run = control.ssh("rmmod hornero && insmod /root/other-abi.ko")
+        assert run.returncode != 0 and "Protocol error" in run.stdout + run.stderr
+        log = control.ssh("dmesg | grep hornero: | tail -n 1").stdout
+        assert re.search(r"hypervisor speaks interface version \d+\.\d+, this driver version 999\.999: use the driver ", log), log
+        assert control.ssh("test -e /dev/hornero || test -e /dev/kvm").returncode == 1
+        assert control.ssh("modprobe hornero && test -c /dev/kvm").returncode == 0
 
     def test_processors_leave_and_return(self, control):
         """A CPU pays its debts and gives its call page back; the next time it gets one again."""
