@@ -52,6 +52,7 @@
 #define LEVEL_CORE    2u
 #define CRYSTAL_HZ    1000000000u
 #define CRYSTAL_KHZ   (CRYSTAL_HZ / 1000)
+#define RATIO_MAX     4000u /* Linux multiplies it by the crystal's kHz, in 32 bits */
 
 /* Position of the highest bit needed to number `count` things. */
 static unsigned id_bits(unsigned count)
@@ -201,20 +202,43 @@ static bool clock_is_told(struct cpuid_table *table, const struct cpuid_guest *g
 	       (uint64_t)clock->ecx * clock->ebx == guest->tsc_khz * 1000;
 }
 
+/* The last convergent of above / below whose parts are at most RATIO_MAX; both are positive. */
+static void reduce(uint64_t above, uint64_t below, uint32_t ratio[2])
+{
+	uint64_t before[2] = {0, 1}, now[2] = {1, 0};
+
+	while (below) {
+		uint64_t whole = above / below, rest = above % below;
+		uint64_t next[2] = {whole * now[0] + before[0], whole * now[1] + before[1]};
+
+		if (next[0] > RATIO_MAX || next[1] > RATIO_MAX)
+			break;
+		memcpy(before, now, sizeof(before));
+		memcpy(now, next, sizeof(now));
+		above = below;
+		below = rest;
+	}
+	ratio[0] = now[0] ? (uint32_t)now[0] : 1; /* below 250 kHz */
+	ratio[1] = (uint32_t)now[1];
+}
+
 /*
  * The crystal is also what guests take for the clock of the local APIC's timer, so it has to be
- * that: on Linux's KVM 1 GHz. The TSC is a multiple of it, exact to the kHz.
+ * that: on Linux's KVM 1 GHz, give or take what makes the TSC a multiple by a ratio of small
+ * numbers. The TSC is exact to a millionth.
  */
 static void set_clock(struct cpuid_table *table, const struct cpuid_guest *guest)
 {
-	uint32_t mhz = (uint32_t)(guest->tsc_khz / 1000);
+	uint32_t mhz = (uint32_t)(guest->tsc_khz / 1000), ratio[2];
 
 	if (clock_is_told(table, guest))
 		return;
+	reduce(guest->tsc_khz, CRYSTAL_KHZ, ratio);
 	drop_leaf(table, LEAF_CLOCK);
 	drop_leaf(table, LEAF_FREQUENCY);
 	set_leaf(table, LEAF_CLOCK, 0, false,
-		 (uint32_t[4]){CRYSTAL_KHZ, (uint32_t)guest->tsc_khz, CRYSTAL_HZ, 0});
+		 (uint32_t[4]){ratio[1], ratio[0],
+			       (uint32_t)(guest->tsc_khz * 1000 * ratio[1] / ratio[0]), 0});
 	set_leaf(table, LEAF_FREQUENCY, 0, false, (uint32_t[4]){mhz, mhz, 1, 0});
 }
 

@@ -159,14 +159,36 @@ TEST(cpuid_of_two)
 	CHECK_EQ(cpuid_find(&table, 0, 0)->eax, 0x16);
 	CHECK_EQ(cpuid_find(&table, 0x80000001, 0)->ecx & 4, 0); /* SVM */
 	CHECK(cpuid_find(&table, 0x80000007, 0)->edx & 0x100);
-	/* Frequency: crystal * numerator / denominator. */
-	leaf = cpuid_find(&table, 0x15, 0);
-	CHECK_EQ((uint64_t)leaf->ecx * leaf->ebx / leaf->eax, 2596123000ull);
-	CHECK_EQ(leaf->ecx, 1000000000); /* as KVM's local APIC timer runs */
 	leaf = cpuid_find(&table, 0x40000000, 0);
 	memcpy(signature, &leaf->ebx, 12);
 	CHECK_STREQ(signature, "KVMKVMKVM");
 	CHECK_EQ(cpuid_find(&table, 0x40000001, 0)->eax, 0);
+}
+
+/* Crystal * numerator / denominator, as Linux works it out: in kHz and 32 bits. The crystal is
+ * KVM's local APIC timer. */
+TEST(cpuid_clock_as_linux_reads_it)
+{
+	static const uint32_t some[] = {1,	 100000,  999999,  1000000, 1000001, 2100000,
+					2596123, 2893202, 2999800, 3000003, 3600000, 4999999};
+
+	for (unsigned i = 0; i < 2000; i++) {
+		const unsigned count = sizeof(some) / sizeof(*some);
+		const struct cpuid_guest guest = {
+			.cpus = 1, .tsc_khz = i < count ? some[i] : 800000 + i * 2311};
+
+		make_table();
+		cpuid_adjust(&table, &guest, 0);
+
+		const struct kvm_cpuid_entry2 *leaf = cpuid_find(&table, 0x15, 0);
+		uint32_t khz = leaf->ecx / 1000 * leaf->ebx / leaf->eax;
+
+		if (guest.tsc_khz < 1000)
+			continue; /* nothing to be told; it must not fail */
+		CHECK(khz <= guest.tsc_khz && khz + 1 + guest.tsc_khz / 900000 >= guest.tsc_khz);
+		CHECK(leaf->ecx > 999700000 && leaf->ecx < 1000300000);
+		CHECK((uint64_t)leaf->ecx * leaf->ebx / leaf->eax <= guest.tsc_khz * 1000);
+	}
 }
 
 /* Hornero's timer runs at the crystal that its driver names, TSC / 2^n: that has to stay. */
