@@ -9,6 +9,7 @@ import pytest
 
 from bench.machine import READY
 from bench.medium import BUILD, TOP
+from guests.control import options
 
 SELFTESTS = {name: int(number) for name, number in
              re.findall(r"HV_SELFTEST_(\w+) = (\d+)", (TOP / "vmm/abi/hypercall.h").read_text())}
@@ -27,10 +28,50 @@ SAYS = {
 PARTS = [
     r"^rip [0-9a-f]{16} \w+\+(?:0x[0-9a-f]+|0)$",
     r"^  called from [0-9a-f]{16} (?:call_selftest|selftest_recurse|hypercall_dispatch)\+0x[0-9a-f]+$",
-    r"^last exits of this CPU:\n(?:[0-9a-f]{16} exit \d+ .*\n)+last log lines:$",
+    r"^last exits of this CPU:\n(?:[0-9a-f]{16} exit \d+ .*\n)+last exit of other CPUs [^\n]*:\n"
+    r"CPU [01]: [0-9a-f]{16} exit \d+ .*\nlast log lines:$",
     r"^last log lines:\n\[ *\d+\.\d+\] (?:.*\n)*=== end",
 ]
 REGISTERS = [r"^rax [0-9a-f]{16} rbx [0-9a-f]{16}", r"^r12 [0-9a-f]{16} ", r"^cr0 [0-9a-f]{16} cr2 [0-9a-f]{16} cr3"]
+
+
+def vmcall(name):
+    return f"vmcall {SELFTEST_CALL} {SELFTESTS[name]}"
+
+
+def crash(control, commands, seconds=120, ends=r"^reset in 8 s"):
+    """Runs commands that crash the hypervisor and get no answer; what the serial port says then, from there on."""
+    said = len(control.serial().replace("\r", ""))
+    with subprocess.Popen([*control.ssh_command(), commands], stdin=subprocess.DEVNULL) as caller:
+        try:
+            control.wait(ends, seconds, start=said)
+        finally:
+            caller.kill()
+    return said, control.serial().replace("\r", "")[said:]
+
+
+@pytest.mark.parametrize("ends", [r"^reset in 1 s", r"^halted \(panic=halt\)"])
+def test_crash_while_a_guest_runs(machine, ends):
+    """The CPU that is in a guest, which never lets go of it by itself, stops as well: by exit 3, INIT."""
+    control = machine(cpus=2, hypervisor=f"{BUILD}/test/hornero.elf", cmdline=f"panic={'halt' if 'halt' in ends else 1}",
+                      file=[f"root/prod.ko={BUILD}/tests/prod.ko", f"guests/hostile.elf={BUILD}/guests/hostile.elf"],
+                      limit=1800)
+    control.wait(READY, 400)
+    said, record = crash(
+        control, "insmod /root/prod.ko; mkfifo /tmp/spin; "
+        f"taskset 2 vmm {options('hostile', 'spin', 'mode=spin')} </dev/null >/tmp/spin 2>/dev/null & "
+        "grep -q -m 1 spinning /tmp/spin; "
+        f"taskset 1 sh -c 'echo {vmcall('PANIC_BESIDE_GUEST')} >/proc/prod'", 240, ends)
+    assert "=== Hornero crashed on CPU 0: self-test: this crash was ordered beside a guest\n" in record
+    for part in PARTS + REGISTERS:
+        assert re.search(part, record, re.MULTILINE), f"no {part} in\n{record}"
+    assert re.search(r"^CPU 1: [0-9a-f]{16} exit 3  vm (?!ffff)[0-9a-f]{4}/0 rip ", record, re.MULTILINE), record
+    if "halt" in ends:  # it stays as it is: the record is there to be read
+        assert record.rstrip().endswith("halted (panic=halt)") and control.running()
+    else:
+        control.wait(READY, 400, start=said)
+        assert "ordered beside a guest" in control.ssh("hornero log --crash").stdout
+        assert control.ssh("nproc").stdout == "2\n"
 
 
 @pytest.mark.parametrize("name,cpu", [
@@ -47,8 +88,7 @@ def test_crash(machine, name, cpu):
                            ">/proc/prod; cat /proc/prod; rmmod prod")
         assert told.stdout == "ok 0 0x0\n", told
     said = len(control.serial().replace("\r", ""))
-    command = f"vmcall {SELFTEST_CALL} {SELFTESTS[name]}"
-    with subprocess.Popen([*control.ssh_command(), f"insmod /root/prod.ko; taskset {1 << cpu} sh -c 'echo {command} >/proc/prod'"],
+    with subprocess.Popen([*control.ssh_command(), f"insmod /root/prod.ko; taskset {1 << cpu} sh -c 'echo {vmcall(name)} >/proc/prod'"],
                           stdin=subprocess.DEVNULL) as caller:  # it gets no answer
         try:
             control.wait(r"^reset in 8 s", 120, start=said)

@@ -34,3 +34,8 @@ const char *symbol_name(uint64_t va, uint64_t *offset);
 /** Show this CPU's last VM exits, a line (without newline) at a time. Supplied by the VMX side.
  * Context: crash. */
 void virt_crash_exits(void (*emit)(const char *));
+
+/** The same for the last exit of each other CPU, so many at most: whether it was stopped, and out
+ * of what. The record is small, the log's last lines have to fit as well. */
+#define CRASH_OTHERS 16
+void virt_crash_others(void (*emit)(const char *));

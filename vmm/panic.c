@@ -238,6 +238,8 @@ void crash(const struct trap_frame *f, const char *fmt, ...)
 	emit_backtrace(f->rbp);
 	emit("last exits of this CPU:\n");
 	virt_crash_exits(emit_line);
+	emit("last exit of other CPUs (3: stopped by this crash):\n");
+	virt_crash_others(emit_line);
 	emit_log();
 	emit("=== end of the crash record\n");
 	finish(reason);

@@ -6,7 +6,12 @@
 #include <abi/hypercall.h>
 #include <calls.h>
 #include <panic.h>
+#include <x86/asm.h>
 #include <x86/paging.h>
+#include <x86/vmx/vmx.h>
+
+#define QUIET_TICKS 20000 /* longer than the hypervisor takes for any exit */
+#define WAIT_TICKS  UINT64_C(4000000000)
 
 /* Ends when the stack does: a count of calls that never gets back to 0. */
 uint64_t selftest_recurse(volatile uint64_t *above);
@@ -39,6 +44,25 @@ static int64_t boot_left(void)
 	return n;
 }
 
+/* Returns while another CPU is between the entry and the exit of a guest. */
+static void wait_for_guest(void)
+{
+	uint64_t start = rdtsc(), quiet = start;
+	uint32_t seen = 0;
+
+	while (rdtsc() - start < WAIT_TICKS) {
+		const struct vmx_cpu *v = cpu_table[!this_cpu()->index]->vmx;
+		uint32_t head = __atomic_load_n(&v->ring_head, __ATOMIC_ACQUIRE);
+
+		if (!__atomic_load_n(&v->vcpu, __ATOMIC_ACQUIRE) || head != seen)
+			quiet = rdtsc();
+		else if (rdtsc() - quiet > QUIET_TICKS)
+			return;
+		seen = head;
+	}
+	panic("self-test: no guest runs on another CPU");
+}
+
 static const uint8_t ret_insn[16] = {0xc3};
 
 int64_t call_selftest(struct call *c)
@@ -48,6 +72,9 @@ int64_t call_selftest(struct call *c)
 	switch (c->args[0]) {
 	case HV_SELFTEST_PANIC:
 		panic("self-test: this crash was ordered");
+	case HV_SELFTEST_PANIC_BESIDE_GUEST:
+		wait_for_guest();
+		panic("self-test: this crash was ordered beside a guest");
 	case HV_SELFTEST_PAGE_FAULT:
 		return (int64_t) * (volatile uint64_t *)PAGE_SIZE;
 	case HV_SELFTEST_STACK:

@@ -203,19 +203,38 @@ void vmx_entry_failed(struct cpu *cpu)
 	panic("VM entry of the control domain refused: 'hornero log --crash' names the VMCS field");
 }
 
+static void emit_exit(const struct hv_exit_record *r, const char *of,
+		      void (*emit)(const char *line))
+{
+	char line[100];
+
+	snprintf(line, sizeof(line), "%s%016lx exit %-2u vm %04x/%u rip %016lx qualification %lx",
+		 of, r->tsc, r->reason, r->vm, r->vcpu, r->rip, r->qualification);
+	emit(line);
+}
+
 void virt_crash_exits(void (*emit)(const char *line))
 {
 	const struct vmx_cpu *v = this_vmx();
 	uint32_t i = v && v->ring_head > EXIT_RING ? v->ring_head - EXIT_RING : 0;
-	char line[100];
 
-	for (; v && i < v->ring_head; i++) {
-		const struct hv_exit_record *r = &v->ring[i % EXIT_RING];
+	for (; v && i < v->ring_head; i++)
+		emit_exit(&v->ring[i % EXIT_RING], "", emit);
+}
 
-		snprintf(line, sizeof(line),
-			 "%016lx exit %-2u vm %04x/%u rip %016lx qualification %lx", r->tsc,
-			 r->reason, r->vm, r->vcpu, r->rip, r->qualification);
-		emit(line);
+void virt_crash_others(void (*emit)(const char *line))
+{
+	unsigned int left = CRASH_OTHERS;
+	char of[16];
+
+	for (unsigned int i = 0; i < cpu_count && left; i++) {
+		const struct vmx_cpu *v = cpu_table[i]->vmx;
+
+		if (cpu_table[i] == this_cpu() || !v || !v->ring_head)
+			continue;
+		left--;
+		snprintf(of, sizeof(of), "CPU %u: ", i);
+		emit_exit(&v->ring[(v->ring_head - 1) % EXIT_RING], of, emit);
 	}
 }
 
