@@ -147,6 +147,9 @@ static void set_ntp(struct parser *p, char *value)
 		else
 			strcpy(p->out->ntp[count++], word);
 	}
+	for (unsigned int i = 0; count > 1 && i < count; i++)
+		if (!strcmp(p->out->ntp[i], "none"))
+			mistake(p, "ntp 'none' means no server, so it stands alone");
 }
 
 static void set_password_hash(struct parser *p, char *value)

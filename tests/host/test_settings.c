@@ -53,6 +53,12 @@ TEST(complete_file)
 	CHECK(!strcmp(got.control_mem, "1536M"));
 }
 
+TEST(nobody_is_asked_for_the_time)
+{
+	CHECK_EQ(parse("ntp = none"), 0);
+	CHECK(!strcmp(got.ntp[0], "none") && !got.ntp[1][0]);
+}
+
 TEST(empty_file_sets_nothing)
 {
 	CHECK_EQ(parse(""), 0);
@@ -77,6 +83,7 @@ TEST(mistakes_are_named_with_their_line)
 	CHECK(refuses("dns = 192.0.2.1 ns.example.org", 1, "ns.example.org"));
 	CHECK(refuses("dns = 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5", 1, "at most 4"));
 	CHECK(refuses("ntp = a..b", 1, "a..b"));
+	CHECK(refuses("ntp = none ntp.example.org", 1, "stands alone"));
 	CHECK(refuses("control_mem = 1.5G", 1, "control_mem"));
 	CHECK(refuses("control_mem = 0M", 1, "control_mem"));
 	CHECK(refuses("host_name = \x07", 1, "control characters"));

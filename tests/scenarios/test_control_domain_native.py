@@ -318,6 +318,10 @@ def test_keys_come_from_the_boot_medium(machine, tmp_path):
     pull_cable(started, "first")
     started.wait(READY, 240)
     assert started.ssh("hostname").stdout == "from-medium\n"
+    # neither settings nor DHCP name a time server
+    assert re.findall(r"^server (\S+)", started.ssh("cat /run/ntpd.conf").stdout, re.MULTILINE) == \
+        [f"{number}.debian.pool.ntp.org" for number in range(4)]
+    assert "ntpd: ntp engine" in started.ssh("ps").stdout
     # the first card has no link: the second gets the address
     assert re.search(r"^default via 10\.0\.2\.2 dev eth1", started.ssh("ip route").stdout, re.MULTILINE)
     started.wait(r"eth0 +no link *\n(?s:.*)eth1 +link up +10\.0\.2\.15/24", 60)
