@@ -14,6 +14,7 @@ import pytest
 
 from bench.machine import READY, free_port
 from bench.medium import BUILD, TOP
+from vm.test_refusals import TABLE
 
 KVM = BUILD / "kvm/modules"
 INITRAMFS = str(BUILD / "control-domain/initramfs-vm")
@@ -413,6 +414,28 @@ def test_the_power_button_ends_it(demo):
     assert "ended: power-off by guest" in demo.ok("vm logs demo")
     assert demo.run("vm wait demo").returncode == 0
     demo.ok("vm delete demo --yes")
+
+
+def test_bad_invocations_over_ssh(domain):
+    """The table of test_refusals.py, as it is answered here, in one login."""
+    domain.ok("mkdir -p /root/table; cd /root/table && truncate -s 64K installer.iso some.qcow2 && "
+              "printf CD001 | dd of=installer.iso bs=1 seek=32769 conv=notrunc 2>/dev/null && "
+              "printf 'QFI\\373\\0\\0\\0\\3' | dd of=some.qcow2 conv=notrunc 2>/dev/null && "
+              "printf '\\100' | dd of=some.qcow2 bs=1 seek=28 conv=notrunc 2>/dev/null && echo buy milk >notes.txt && "
+              "vm create stopped --image demo && vm run running --image demo -m 96M -n none --detach")
+    lines = [line for line, _, _ in TABLE]
+    said = domain.ok("cd /root/table; " + "; ".join(f"vm {line} 2>&1 </dev/null; echo end of {number} $?"
+                                                    for number, line in enumerate(lines)))
+    wrong = []
+    for number, (line, code, words) in enumerate(TABLE):
+        words = words.replace("needs 64M", "needs 96M")  # this image's own
+        answer, got = re.search(rf"(?s)(.*?)end of {number} (\d+)\n", said).groups()
+        said = said[said.index(f"end of {number} {got}\n"):].split("\n", 1)[1]
+        if int(got) != code or words not in answer:
+            wrong.append(f"vm {line}: {got} {answer}")
+    assert not wrong, "\n".join(wrong)
+    assert domain.ok("vm list -q") == "running\nstopped\n"
+    domain.ok("vm kill running; vm delete --yes running stopped; rm -r /root/table")
 
 
 def test_fifty_are_defined_and_eight_run(domain):
