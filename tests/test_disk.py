@@ -143,6 +143,16 @@ def test_three_starts_in_vain_lead_to_the_rescue_system(machine, tmp_path, firmw
     assert tries(image) == 0
 
 
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_write_protected_stick_starts_the_hypervisor(machine, tmp_path, firmware):
+    """GRUB cannot count the start, says so, and goes on by itself, from its menu too."""
+    image = make_disk(tmp_path, "--timeout", "1")
+    started = machine(stick_read_only=str(image), firmware=firmware, emulator="qemu-tcg")
+    started.wait(HALTED, 300)
+    assert "Intel VT-x" in started.serial()
+    assert "write-protected: starts are not counted" in started.serial()
+
+
 SETTINGS = "host_name = nest-7\ncontrol_mem = 384M\n"
 
 

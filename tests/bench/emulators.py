@@ -8,6 +8,7 @@ translator has none and serves for boot paths and refusals.
 
 import os
 import pathlib
+import shutil
 import subprocess
 
 from . import varstore
@@ -16,6 +17,7 @@ from .medium import TOP, BenchError
 OVMF = "/usr/share/ovmf/OVMF.fd"
 SECURE_CODE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 SECURE_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+MICROSOFT_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
 MAC = "52:54:00:12:34:56"
 
 
@@ -65,6 +67,8 @@ def command(folder, config):
             raise BenchError(f"there is no disk image {disk}")
     if config["firmware"] == "uefi" and not os.path.exists(OVMF):
         raise BenchError(f"no UEFI firmware at {OVMF}: install the package ovmf (`make deps`)")
+    if config["stick_read_only"] and config["emulator"] == "bochs":
+        raise BenchError("a write-protected stick is there with QEMU only")
     if config["enrol"] and (config["firmware"] != "uefi" or config["emulator"] == "bochs"):
         raise BenchError("Secure Boot is there with QEMU and UEFI only")
     if config["emulator"] == "bochs":
@@ -137,9 +141,13 @@ def bochs(folder, config):
 
 
 def secure_boot(folder, config):
-    """OVMF with Secure Boot on, which trusts the certificate; it wants system management mode."""
+    """OVMF with Secure Boot on, which trusts the certificate, or what a bought machine does ("microsoft"); it wants
+    system management mode."""
     variables = folder / "variables.fd"
-    varstore.enrol(SECURE_VARIABLES, config["enrol"], variables)
+    if config["enrol"] == "microsoft":
+        shutil.copyfile(MICROSOFT_VARIABLES, variables)
+    else:
+        varstore.enrol(SECURE_VARIABLES, config["enrol"], variables)
     return ["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
             "-global", "ICH9-LPC.disable_s3=1",
             "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={SECURE_CODE}",
@@ -175,6 +183,9 @@ def qemu(folder, config):
             line += ["-drive", f"file={config['iso']},format=raw,if=ide,snapshot=on"]
         else:
             line += ["-cdrom", config["iso"], "-boot", "d"]
+    if config["stick_read_only"]:
+        line += ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={config['stick_read_only']}",
+                 "-device", "usb-storage,drive=stick,bootindex=0"]
     for disk in config["disk"]:
         snapshot = "off" if config["keep_disk"] else "on"
         line += ["-drive", f"file={disk},format=raw,if=ide,snapshot={snapshot}"]

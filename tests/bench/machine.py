@@ -40,7 +40,7 @@ DEAD = r"^\| The machine is halted\..*\n\+-+\+\n|Kernel panic - not syncing"
 NO_BANNER = "Connection timed out during banner exchange"
 DEFAULTS = {
     "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
-    "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False,
+    "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False, "stick_read_only": "",
     "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "grub_last": "", "file": [],
     "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
     "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
@@ -148,6 +148,8 @@ class Machine:
             config["disk"] = [os.path.abspath(disk) for disk in config["disk"]]
             if config["iso"]:
                 config["iso"] = os.path.abspath(config["iso"])
+            elif config["stick_read_only"]:
+                config["stick_read_only"] = os.path.abspath(config["stick_read_only"])
             elif not config["disk"]:
                 config["iso"] = str(medium.make_iso(self.folder, config))
             config["command"] = [str(word) for word in emulators.command(self.folder, config)]
