@@ -2,6 +2,7 @@
 """boot/mkusb: what it refuses to write to, on a made-up /sys and /proc, and what it writes."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -9,7 +10,7 @@ import subprocess
 import pytest
 
 from bench import medium
-from bench.medium import TOP
+from bench.medium import BUILD, TOP
 from test_disk import ESP, make_disk
 
 MIB = 1 << 20
@@ -166,20 +167,25 @@ def test_each_stick_has_uuids_of_its_own(system, tmp_path):
 
 
 @pytest.mark.full
-def test_block_device_takes_an_image(tmp_path):
+def test_make_usb_writes_a_block_device(tmp_path):
     """A loop device, which is not removable, as root."""
     key = medium.ssh_key().with_suffix(".pub")
-    (tmp_path / "stick").write_bytes(b"")
-    with open(tmp_path / "stick", "r+b") as file:
-        file.truncate(1 << 30)
+    with open(tmp_path / "stick", "wb") as file:
+        file.truncate(2 << 30)
     device = subprocess.run(["losetup", "-f", "--show", tmp_path / "stick"], check=True, capture_output=True, text=True,
                             timeout=60).stdout.strip()
-    write = [TOP / "boot/mkusb", "--image", make_disk(tmp_path), "--device", device, "--key", key]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+
+    def make_usb(*more):
+        return subprocess.run(["make", "-s", f"BUILD={BUILD}", "usb", *more], cwd=TOP, env=env, capture_output=True,
+                              text=True, timeout=1200)
+
     try:
-        refused = subprocess.run(write, capture_output=True, text=True, timeout=120)
-        assert refused.returncode == 1 and "is not removable" in refused.stderr
-        done = subprocess.run([*write, "--internal", device.rpartition("/")[2]], capture_output=True, text=True,
-                              timeout=300)
+        refused = make_usb()
+        assert refused.returncode == 2 and "make usb DEVICE=/dev/sdX" in refused.stderr
+        refused = make_usb(f"DEVICE={device}", f"SSH_KEY={key}")
+        assert refused.returncode == 2 and "is not removable" in refused.stderr
+        done = make_usb(f"DEVICE={device}", f"SSH_KEY={key}", f"INTERNAL={device.rpartition('/')[2]}")
     finally:
         subprocess.run(["losetup", "-d", device], check=True, timeout=60)
     assert done.returncode == 0, done.stderr
