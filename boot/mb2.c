@@ -56,7 +56,8 @@ static bool __printf(2, 3) fail(const struct walk *w, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(w->error, w->error_bytes, fmt, ap);
+	if (!*w->error) /* the first one is told */
+		vsnprintf(w->error, w->error_bytes, fmt, ap);
 	va_end(ap);
 	return false;
 }
@@ -220,17 +221,16 @@ static bool take_tag(const struct walk *w, uint32_t type, const uint8_t *p, uint
 		return take_framebuffer(w, p, n);
 	case TAG_EFI64:
 		out->efi.system_table = HPA(u64_at(p));
-		return true;
+		break;
 	case TAG_EFI_MEMMAP:
 		return take_efi_memmap(w, p, n, pa);
 	case TAG_RSDP1:
 	case TAG_RSDP2:
 		if (type == TAG_RSDP2 || !out->rsdp.v)
 			out->rsdp = pa;
-		return true;
-	default:
-		return true;
+		break;
 	}
+	return true;
 }
 
 bool mb2_parse(const void *block, uint64_t limit, hpa_t pa, struct boot_info *out, char *error,
@@ -238,8 +238,10 @@ bool mb2_parse(const void *block, uint64_t limit, hpa_t pa, struct boot_info *ou
 {
 	struct walk w = {block, out, error, error_bytes};
 	uint32_t total, at = 8;
+	bool good = true;
 
 	memset(out, 0, sizeof(*out));
+	*error = 0;
 	out->fb.type = FB_NONE;
 	if (limit < 8)
 		return fail(&w, "the block has no header");
@@ -259,12 +261,12 @@ bool mb2_parse(const void *block, uint64_t limit, hpa_t pa, struct boot_info *ou
 				    total, tag.bytes);
 		if (tag.type == TAG_END)
 			break;
-		if (!take_tag(&w, tag.type, w.block + at + sizeof(tag),
-			      tag.bytes - (uint32_t)sizeof(tag), HPA(pa.v + at + sizeof(tag))))
-			return false;
+		/* After a bad one too: where the screen is, it can be told. */
+		good &= take_tag(&w, tag.type, w.block + at + sizeof(tag),
+				 tag.bytes - (uint32_t)sizeof(tag), HPA(pa.v + at + sizeof(tag)));
 		at = (uint32_t)align_up(at + tag.bytes, 8);
 	}
 	if (!out->n_ranges)
 		return fail(&w, "the block has no memory map");
-	return true;
+	return good;
 }

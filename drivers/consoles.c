@@ -8,6 +8,7 @@
  */
 #include <cmdline.h>
 #include <consoles.h>
+#include <found.h>
 #include <stdio.h>
 #include <string.h>
 #include <x86/paging.h>
@@ -85,5 +86,5 @@ void consoles_remap(void)
 
 void consoles_start_defaults(void)
 {
-	consoles_start(cmdline_get("console"), &screen, true);
+	consoles_start(cmdline_get("console"), found.boot.block.v ? &found.boot.fb : &screen, true);
 }

@@ -6,7 +6,6 @@ import hashlib
 import json
 import pathlib
 import re
-import socket
 import subprocess
 
 import pytest
@@ -62,18 +61,6 @@ def set_tries(image, number):
     env = f"# GRUB Environment Block\nhornero_tries={number}\n".ljust(1024, "#")
     subprocess.run(["mcopy", "-o", "-i", f"{image}@@{ESP}", "-", "::/boot/grub/grubenv"],
                    input=env.encode(), check=True, timeout=60)
-
-
-def reset(machine):
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str((machine.folder / "qmp.sock").relative_to(pathlib.Path.cwd())))
-        talk = line.makefile("rw")
-        for command in ("qmp_capabilities", "system_reset"):
-            talk.readline()
-            talk.write(json.dumps({"execute": command}) + "\n")
-            talk.flush()
-        while "return" not in json.loads(talk.readline()):
-            pass
 
 
 def said(machine):
@@ -133,7 +120,7 @@ def test_three_starts_in_vain_lead_to_the_rescue_system(machine, tmp_path, firmw
         started.wait(HALTED, 300, start=seen)
         seen = said(started)
         assert tries(image) == number
-        reset(started)
+        started.qmp("system_reset")
     started.wait("this is the rescue system", 240, start=seen)
     started.wait(r"no crash record was found in memory", 60, start=seen)
     started.wait(READY, 120, start=seen)

@@ -11,29 +11,52 @@ from bench.machine import READY
 from bench.medium import BUILD, TOP
 
 REFUSED = r"\| Hornero cannot run here:"
-HALTED = r"\| The machine is halted\."
+HALTED = r"\| The machine is halted\..*\n\+-+\+\n"  # what is above this line is on the screen by then
 APIC_BASE, ICR = 0x1b, 0x830
 X2APIC_ON = 0xc00
 SIPI = 0x608
 
 
-@pytest.fixture(scope="session")
-def forge(tmp_path_factory):
-    """forge.elf: the liar with the hypervisor inside, as the machine's `hypervisor`."""
-    out = tmp_path_factory.mktemp("forge") / "forge.elf"
+def liar(folder, framebuffer=0):
+    """The liar with the hypervisor inside, as the machine's `hypervisor`; it asks for a graphic screen as that does,
+    by a tag of 24 bytes, or for none."""
+    out = folder / f"forge{framebuffer}.elf"
     subprocess.run(["gcc", "-m32", "-O1", "-ffreestanding", "-fno-pic", "-no-pie", "-nostdlib", "-static",
                     "-fno-stack-protector", "-mgeneral-regs-only", "-fno-asynchronous-unwind-tables",
                     "-Wl,-Ttext=0x18001000,--section-start=.header=0x18000000,-e,start,--build-id=none",
-                    "-Wl,-z,noexecstack", f"-DHYPERVISOR=\"{BUILD}/hornero.elf\"",
+                    "-Wl,-z,noexecstack", f"-DHYPERVISOR=\"{BUILD}/hornero.elf\"", f"-Wa,--defsym,FRAMEBUFFER={framebuffer}",
                     TOP / "tests/forge/forge.c", "-o", out], check=True, timeout=60)
     return str(out)
 
 
-@pytest.mark.parametrize("lie,words", [
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory):
+    return liar(tmp_path_factory.mktemp("forge"))
+
+
+@pytest.fixture(scope="session")
+def forge_graphics(tmp_path_factory):
+    return liar(tmp_path_factory.mktemp("forge"), 24)
+
+
+def lie_is_named(machine, forge, lie, words):
+    started = machine(emulator="qemu-tcg", hypervisor=forge, cmdline=f"forge={lie}", memory=1024)
+    started.wait(REFUSED, 60)
+    started.wait(words, 5)
+    started.wait(HALTED, 5)
+    assert started.shows("Hornero cannot run here") and started.shows("The machine is halted.")
+
+
+LIES = [
     ("no-map", "the block has no memory map"),
     ("empty-map", "the block has no memory map"),
     ("no-ram", "a memory map with RAM in it"),
     ("map-entry-size", "the memory map has entries of 0 bytes"),
+]
+
+
+@pytest.mark.parametrize("lie,words", [
+    *LIES,
     ("tag-size", r"tag 6 at offset \d+ of \d+ has a size of 4294967280"),
     ("zero-total", "the block says that it has 0 bytes"),
     ("huge-total", "the block says that it has 4294967295 bytes"),
@@ -41,10 +64,13 @@ def forge(tmp_path_factory):
     ("null-block", "a pointer 0"),
 ])
 def test_lie_is_named(machine, forge, lie, words):
-    liar = machine(emulator="qemu-tcg", hypervisor=forge, cmdline=f"forge={lie}", memory=1024)
-    liar.wait(REFUSED, 60)
-    liar.wait(words, 5)
-    liar.wait(HALTED, 5)
+    lie_is_named(machine, forge, lie, words)
+
+
+@pytest.mark.parametrize("lie,words", LIES)
+def test_lie_is_named_on_a_graphic_screen(machine, forge_graphics, lie, words):
+    """Where the tags can still be told apart, the block says where the screen is."""
+    lie_is_named(machine, forge_graphics, lie, words)
 
 
 def test_other_loader_is_named(machine, forge):

@@ -32,6 +32,7 @@ from .patience import Patience
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 SCREEN_PIECE = 64 << 20  # of an emulator's memory, looked at together
+SCREEN_BYTES = 8 << 20  # more than one screen has
 IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x80, 0x100
 # said on the serial port once the control domain's SSH server listens
 READY = r"hornero-control-domain: ready IP=\S+ SSH-HOSTKEY=(\S+)\n"
@@ -100,9 +101,30 @@ class Machine:
         except FileNotFoundError:
             return ""
 
+    def qmp(self, command, **arguments):
+        """Orders something of QEMU itself; returns its answer."""
+        folder = os.open(self.folder, os.O_PATH)  # its path may be too long for a socket's name
+        with socket.socket(socket.AF_UNIX) as line, line.makefile("r") as said:
+            line.connect(f"/proc/self/fd/{folder}/qmp.sock")
+            os.close(folder)
+            said.readline()
+            for order in {"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}:
+                line.sendall(json.dumps(order).encode())
+                answer = json.loads(said.readline())
+                while "event" in answer:
+                    answer = json.loads(said.readline())
+        if "return" not in answer:
+            raise BenchError(f"QEMU refuses {command} {arguments}: {answer}")
+        return answer["return"]
+
     def shows(self, words):
-        """Whether these words of the hypervisor stand on the graphic screen of Bochs. It has no way to show one,
-        but its card's memory is in the process: white glyphs, whose rows of pixels are looked for."""
+        """Whether these words of the hypervisor stand on the screen: as text (QEMU), or as white glyphs on a graphic
+        one, whose rows of pixels are looked for in the emulator, where its card's memory is."""
+        if self.config()["emulator"] != "bochs":
+            cells = self.folder / "cells"
+            self.qmp("pmemsave", val=0xb8000, size=80 * 25 * 2, filename=str(cells))
+            if words in cells.read_bytes()[::2].decode("cp437"):
+                return True
         font = [int(byte, 16) for byte in re.findall(r"0x(\w\w)\b", (BUILD / "hv/font.c").read_text())]
         dots = [[font[(ord(letter) - 0x20) * 16 + y] >> (7 - x) & 1 for letter in words for x in range(8)]
                 for y in range(16)]
@@ -113,11 +135,12 @@ class Machine:
                 while " rw" in line and at < end:
                     memory.seek(at)
                     data = memory.read(min(end - at, SCREEN_PIECE))
-                    for white in b"\xff\xff\xff\0", b"\xff\xff\xff":
+                    empty = data.count(0) == len(data)  # as is most of the machine's memory
+                    for white in () if empty else (b"\xff\xff\xff\0", b"\xff\xff\xff"):
                         if all(b"".join(white if dot else bytes(len(white)) for dot in row) in data
                                for row in dots if any(row)):
                             return True
-                    at += SCREEN_PIECE // 2  # pieces overlap
+                    at += SCREEN_PIECE - SCREEN_BYTES  # pieces overlap
         return False
 
     def describe(self, lines=40):

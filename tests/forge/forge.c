@@ -249,7 +249,11 @@ void forge(u32 magic, const u8 *from)
 
 __asm__(".section .header, \"a\"\n"
 	".balign 8\n"
-	"header: .long 0xe85250d6, 0, 24, -(0xe85250d6 + 24)\n"
+	"header: .long 0xe85250d6, 0, 24 + FRAMEBUFFER, -(0xe85250d6 + 24 + FRAMEBUFFER)\n"
+	".if FRAMEBUFFER\n"
+	"	.short 5, 1\n" /* as the hypervisor asks for it */
+	"	.long 20, 0, 0, 0, 0\n"
+	".endif\n"
 	"	.short 0, 0\n"
 	"	.long 8\n"
 	".text\n"

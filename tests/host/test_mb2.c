@@ -152,6 +152,21 @@ TEST(no_memory_map)
 	CHECK(complains("no memory map"));
 }
 
+/* Which the refusal needs, whatever came before. */
+TEST(screen_is_found_behind_a_bad_tag)
+{
+	uint8_t fb[24] = {0};
+
+	fb[21] = FB_EGA_TEXT;
+	start();
+	add_map(0, 0);
+	add(8, fb, 24);
+	add_module(0x300000, 0x200000, "kernel");
+	CHECK(!finish());
+	CHECK(complains("entries of 0 bytes"));
+	CHECK_EQ(info.fb.type, FB_EGA_TEXT);
+}
+
 TEST(nonsense_total)
 {
 	start();

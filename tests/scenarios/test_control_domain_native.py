@@ -297,17 +297,6 @@ def test_set_up_screen_and_what_survives_a_reboot(machine, tmp_path):
     assert started.ssh("true").returncode == 0
 
 
-def pull_cable(machine, card):
-    """Out of a network card of QEMU."""
-    with socket.socket(socket.AF_UNIX) as qmp, qmp.makefile("r") as said:
-        qmp.connect(os.path.relpath(machine.folder / "qmp.sock"))
-        said.readline()
-        for command, arguments in ("qmp_capabilities", {}), ("set_link", {"name": card, "up": False}):
-            qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
-            answer = json.loads(said.readline())
-            assert "return" in answer, answer
-
-
 def test_keys_come_from_the_boot_medium(machine, tmp_path):
     keys = write(tmp_path / "authorized_keys",
                  "# mine\r\nthis is none\r\n" + ssh_key().with_suffix(".pub").read_text())
@@ -315,7 +304,7 @@ def test_keys_come_from_the_boot_medium(machine, tmp_path):
     started = machine(emulator="qemu-tcg", entry="native", two_cards=True,
                       iso=str(medium(tmp_path, keys, settings)))
     started.wait(r"\x1b\[", 120)
-    pull_cable(started, "first")
+    started.qmp("set_link", name="first", up=False)
     started.wait(READY, 240)
     assert started.ssh("hostname").stdout == "from-medium\n"
     # neither settings nor DHCP name a time server

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import select
-import socket
 import subprocess
 
 import pytest
@@ -29,20 +28,6 @@ HOSTS = [
 ]
 # the hypervisor runs in an interpreter, whose guests are that much slower
 PATIENCE = {"kvm": 120, "hornero": 900}
-
-
-def qmp(machine, command):
-    """A command to QEMU's own monitor."""
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(os.path.relpath(machine.folder / "qmp.sock"))
-        stream = line.makefile("rw")
-        stream.readline()
-        for request in ({"execute": "qmp_capabilities"},
-                        {"execute": "human-monitor-command", "arguments": {"command-line": command}}):
-            stream.write(json.dumps(request) + "\n")
-            stream.flush()
-            answer = stream.readline()
-        assert "error" not in answer, answer
 
 
 class Console:
@@ -307,7 +292,7 @@ def test_published_port_and_what_the_rules_say(demo):
     assert re.search(rf"tcp dport 2222 dnat ip to {address}:22", rules)
     if demo.machine.config()["emulator"] == "qemu-tcg":  # it can open a port while it runs
         port = free_port()
-        qmp(demo.machine, f"hostfwd_add net tcp:127.0.0.1:{port}-10.0.2.15:2222")
+        demo.machine.qmp("human-monitor-command", **{"command-line": f"hostfwd_add net tcp:127.0.0.1:{port}-10.0.2.15:2222"})
         ssh = [word if word != str(demo.machine.config()["ssh_port"]) else str(port)
                for word in demo.machine.ssh_command()]
         ssh[1:1] = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
