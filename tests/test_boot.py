@@ -299,7 +299,14 @@ def test_oldest_processor_that_will_do(machine):
 def test_maxcpus(machine):
     started = boot(machine, cpus=2, cmdline="maxcpus=1")
     assert told(started, "nproc").strip() == "1"
-    assert json.loads(told(started, "hornero info --json"))["cpus"] == 1
+    info = json.loads(told(started, "hornero info --json"))
+    assert (info["cpus"], info["cpus_present"]) == (1, 2)
+
+
+def test_maxcpus_of_none(machine):
+    started = machine(cpus=2, cmdline="maxcpus=0")
+    started.wait(r"command line: 'maxcpus=0' is too few; 1 is used", 120)
+    started.wait(r"virt: starting the control domain on 1 CPU\n", 60)
 
 
 def microcode(signature, revision):
