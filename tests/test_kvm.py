@@ -80,6 +80,30 @@ class TestOnHornero:
         assert why in json.loads(control.ssh("hornero log --json").stdout)["lines"]
         assert "'hornero log' names the VMCS field" in control.ssh("dmesg").stdout
 
+    def vms(self, control):
+        return json.loads(control.ssh("hornero vms --json").stdout)
+
+    def test_vm_outlives_its_process(self, control):
+        """What `kvm-check keep` does not see: the commands, the module, and the pool to the byte."""
+        before = self.pool(control)
+        assert self.vms(control) == []
+        assert control.ssh("/kvm/kvm-check leave").returncode == 0
+        kept, = self.vms(control)
+        assert (kept["state"], kept["keep"], kept["vcpus"], kept["owner"]) == ("kept", True, 1, 0)
+        assert kept["name"] == "check-keep-j" and kept["pool_bytes"] > 8 << 20
+        assert self.pool(control) == (before[0] - kept["pool_bytes"], 1)
+        assert json.loads(control.ssh("hornero stats --json").stdout)["vms"] == [kept]
+        assert re.search(rf"^{kept['handle']} +{kept['uuid']} kept +1 +\d+ MiB  check-keep-j$",
+                         control.ssh("hornero vms").stdout, re.MULTILINE)
+        assert f"VM {kept['handle']} is 'check-keep-j' now, and outlives its process" in control.ssh("hornero log").stdout
+        refused = control.ssh("rmmod hornero")
+        assert refused.returncode != 0 and "can't unload module" in refused.stderr
+        other = control.ssh("hornero vms --destroy 00000000-0000-4000-8000-000000000000")
+        assert other.returncode == 1 and "'hornero vms' lists those there are" in other.stderr
+        assert control.ssh(f"hornero vms --destroy {kept['uuid']}").returncode == 0
+        assert self.vms(control) == [] and self.pool(control) == before
+        assert control.ssh("rmmod hornero && modprobe hornero").returncode == 0
+
     def test_kernel_has_no_complaint(self, control):
         log = control.ssh("dmesg").stdout
         assert not re.search(r"BUG:|cut here|Call Trace|hornero:.*(leaked|not given back|owe)", log)

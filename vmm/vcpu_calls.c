@@ -23,19 +23,13 @@
 enum subject { NONE, VM, LOCKED_VM, VCPU, STOPPED_VCPU };
 
 static const uint8_t subjects[] = {
-	[HV_CALL_VM_MAP] = LOCKED_VM,
-	[HV_CALL_VM_UNMAP] = LOCKED_VM,
-	[HV_CALL_VM_MSI] = VM,
-	[HV_CALL_VM_EOI_EXITS] = LOCKED_VM,
-	[HV_CALL_VCPU_CREATE] = LOCKED_VM,
-	[HV_CALL_VCPU_GET] = STOPPED_VCPU,
-	[HV_CALL_VCPU_SET] = STOPPED_VCPU,
-	[HV_CALL_VCPU_CPUID] = STOPPED_VCPU,
-	[HV_CALL_VCPU_MSR] = STOPPED_VCPU,
-	[HV_CALL_VCPU_APIC] = STOPPED_VCPU,
-	[HV_CALL_VCPU_NMI] = VCPU,
-	[HV_CALL_VCPU_BLOCK] = STOPPED_VCPU,
-	[HV_CALL_VCPU_STATS] = VCPU,
+	[HV_CALL_VM_NAME] = LOCKED_VM,	     [HV_CALL_VM_MAP] = LOCKED_VM,
+	[HV_CALL_VM_UNMAP] = LOCKED_VM,	     [HV_CALL_VM_MSI] = VM,
+	[HV_CALL_VM_EOI_EXITS] = LOCKED_VM,  [HV_CALL_VCPU_CREATE] = LOCKED_VM,
+	[HV_CALL_VCPU_GET] = STOPPED_VCPU,   [HV_CALL_VCPU_SET] = STOPPED_VCPU,
+	[HV_CALL_VCPU_CPUID] = STOPPED_VCPU, [HV_CALL_VCPU_MSR] = STOPPED_VCPU,
+	[HV_CALL_VCPU_APIC] = STOPPED_VCPU,  [HV_CALL_VCPU_NMI] = VCPU,
+	[HV_CALL_VCPU_BLOCK] = STOPPED_VCPU, [HV_CALL_VCPU_STATS] = VCPU,
 };
 
 /* With the VM held: lock it, or make the vCPU's VMCS current, and let @fn work. */
@@ -224,6 +218,8 @@ int64_t call_vm_map(struct call *c)
 	if (!range_ok(gpa, bytes) || !range_ok(hpa, bytes) || (flags & ~(uint64_t)MAP_FLAGS) ||
 	    !(flags & HV_MAP_READ))
 		return -HV_ERR_INVAL;
+	if (lent && c->vm->kept)
+		return -HV_ERR_STATE;
 	if (lent) {
 		err = virt_control_owns(HPA(hpa), bytes) ? 0 : -HV_ERR_OWNER;
 	} else {
@@ -242,6 +238,8 @@ int64_t call_vm_map(struct call *c)
 	}
 	if (err == -HV_ERR_NOMEM)
 		*c->second = max_u64(vm_frames_short(c->vm, pages), 1);
+	else if (!err && lent)
+		c->vm->lent_pages += bytes / PAGE_SIZE;
 	return err;
 }
 

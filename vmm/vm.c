@@ -31,6 +31,9 @@ static_assert(sizeof(struct vm) <= PAGE_SIZE, "first page of the arena");
 static struct vm *table[VM_SLOTS];
 static uint16_t generation[VM_SLOTS];
 static struct lock table_lock;
+static struct log_limit name_limit;
+
+static struct hv_vm_name name_of[VM_SLOTS]; /* by slot, also while it is reserved */
 
 /* Keeps a slot taken while its VM is being made or taken apart: no handle is 0. */
 static struct vm reserved;
@@ -187,14 +190,42 @@ static int take_frames(enum owner_kind kind, uint16_t slot, uint64_t want, hpa_t
 
 /* --- life --- */
 
-static int reserve_slot(uint16_t *slot)
+/* Names get into lines of the log. */
+static bool printable(const char *name)
+{
+	for (; *name; name++)
+		if (*name < ' ' || *name > '~')
+			return false;
+	return true;
+}
+
+/* Context: table_lock. @name NULL: only the UUID counts. */
+static bool name_taken(uint16_t slot, const uint8_t uuid[16], const char *name)
+{
+	static const uint8_t nil[16];
+	bool any = memcmp(uuid, nil, sizeof(nil));
+
+	for (uint16_t i = 0; i < VM_SLOTS; i++)
+		if (table[i] && i != slot &&
+		    ((any && !memcmp(name_of[i].uuid, uuid, sizeof(nil))) ||
+		     (name && !strcmp(name_of[i].name, name))))
+			return true;
+	return false;
+}
+
+static int reserve_slot(const struct hv_vm_create *args, uint16_t *slot)
 {
 	int err = -HV_ERR_NOMEM;
 
 	lock(&table_lock);
-	for (uint16_t i = 0; i < VM_SLOTS && err; i++)
+	if (name_taken(VM_SLOTS, args->uuid, NULL))
+		err = -HV_ERR_EXIST;
+	for (uint16_t i = 0; i < VM_SLOTS && err == -HV_ERR_NOMEM; i++)
 		if (!table[i]) {
 			table[i] = &reserved;
+			name_of[i] = (struct hv_vm_name){0};
+			memcpy(name_of[i].uuid, args->uuid, sizeof(args->uuid));
+			memcpy(name_of[i].name, args->name, sizeof(args->name));
 			*slot = i;
 			err = 0;
 		}
@@ -219,11 +250,11 @@ int64_t call_vm_create(struct call *c)
 
 	memcpy(&args, c->page, sizeof(args));
 	args.name[sizeof(args.name) - 1] = 0;
-	if (!args.vcpus || args.vcpus > HV_MAX_VCPUS || args.pad)
+	if (!args.vcpus || args.vcpus > HV_MAX_VCPUS || args.pad || !printable(args.name))
 		return -HV_ERR_INVAL;
 	if (args.tsc_khz && args.tsc_khz != platform.tsc_khz)
 		return -HV_ERR_UNSUPPORTED;
-	err = reserve_slot(&slot);
+	err = reserve_slot(&args, &slot);
 	if (err)
 		return err;
 	err = take_frames(OWNER_ARENA, slot, 1, &frame);
@@ -244,6 +275,31 @@ int64_t call_vm_create(struct call *c)
 	set_slot(slot, vm);
 	log_dbg("VM %x '%s' created, %u vCPUs at most", vm->handle, args.name, args.vcpus);
 	return vm->handle;
+}
+
+int64_t call_vm_name(struct call *c)
+{
+	struct vm *vm = c->vm;
+	struct hv_vm_name wanted;
+	bool taken;
+
+	memcpy(&wanted, c->page, sizeof(wanted));
+	if (wanted.flags & ~HV_VM_KEEP || wanted.pad || !wanted.name[0] ||
+	    wanted.name[sizeof(wanted.name) - 1] || !printable(wanted.name))
+		return -HV_ERR_INVAL;
+	if (wanted.flags & HV_VM_KEEP && vm->lent_pages)
+		return -HV_ERR_STATE;
+	lock(&table_lock);
+	taken = name_taken(vm->slot, wanted.uuid, wanted.name);
+	if (!taken)
+		name_of[vm->slot] = wanted;
+	unlock(&table_lock);
+	if (taken)
+		return -HV_ERR_EXIST;
+	vm->kept = wanted.flags & HV_VM_KEEP;
+	log_limited(&name_limit, vm->kept ? LOG_INFO : LOG_DBG, "VM %x is '%s' now%s", vm->handle,
+		    wanted.name, vm->kept ? ", and outlives its process" : "");
+	return 0;
 }
 
 int64_t call_vm_fund(struct call *c)
@@ -308,7 +364,7 @@ int64_t call_vm_destroy(struct call *c)
 	slot = vm->slot;
 	table[slot] = &reserved;
 	unlock(&table_lock);
-	log_dbg("VM %lx '%s' destroyed", c->args[0], vm->args.name);
+	log_dbg("VM %lx '%s' destroyed", c->args[0], name_of[slot].name);
 	epoch = reclaim_all(slot);
 	set_slot(slot, NULL);
 	return (int64_t)epoch;
@@ -326,8 +382,9 @@ int64_t call_vm_info(struct call *c)
 	lock(&table_lock);
 	vm = table[slot];
 	if (vm && vm->handle) {
-		memcpy(info->uuid, vm->args.uuid, sizeof(info->uuid));
-		memcpy(info->name, vm->args.name, sizeof(info->name));
+		memcpy(info->uuid, name_of[slot].uuid, sizeof(info->uuid));
+		memcpy(info->name, name_of[slot].name, sizeof(info->name));
+		info->flags = name_of[slot].flags;
 		info->handle = vm->handle;
 		info->vcpus = vm->vcpus;
 		info->frames = vm->frames;

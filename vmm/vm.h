@@ -40,6 +40,8 @@ struct vm {
 	uint64_t free_page_count;
 	const uint64_t *promised; /* of the free pages, how many the page tables will need */
 	uint64_t arena_frames, frames;
+	uint64_t lent_pages; /* mapped, of the control domain's memory */
+	bool kept;	     /* HV_VM_KEEP: there are none */
 };
 
 /** The VM of @handle, held; NULL if there is none. Context: root mode. */

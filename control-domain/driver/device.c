@@ -18,6 +18,7 @@
 
 #include "device.h"
 #include "hv.h"
+#include "keep.h"
 
 /* A hypercall that fills the page, its answer handed to the user; `first` comes back in front of
  * it. */
@@ -100,11 +101,16 @@ static long cpu_stats(struct hv_cpu_stats __user *user)
 
 static long vm_info(struct hornero_vm_info __user *user)
 {
-	u32 slot;
+	struct hornero_vm_info answer = {};
+	long result;
 
-	if (get_user(slot, &user->slot))
+	if (get_user(answer.slot, &user->slot))
 		return -EFAULT;
-	return answer(HV_CALL_VM_INFO, slot, 0, &user->info, sizeof(user->info));
+	result = hv_call_out(HV_CALL_VM_INFO, answer.slot, 0, 0, &answer.info, sizeof(answer.info));
+	if (result < 0)
+		return hv_to_errno(result);
+	answer.state = keep_state(answer.info.handle, &answer.owner);
+	return copy_to_user(user, &answer, sizeof(answer)) ? -EFAULT : 0;
 }
 
 static long vcpu_stats(struct hornero_vcpu_stats __user *user)

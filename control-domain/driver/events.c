@@ -152,6 +152,10 @@ static int create_irqchip_locked(struct vm *vm)
 	struct routing_table *table;
 	int err;
 
+	if (vm->keep.wanted) {
+		pr_info_ratelimited("VM %x is kept, so its irqchip must be split\n", vm->handle);
+		return -EINVAL;
+	}
 	if (vm_has_irqchip(vm))
 		return -EEXIST;
 	if (vm->vcpu_count)

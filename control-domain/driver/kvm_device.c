@@ -11,6 +11,8 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 
+#include "abi/ioctl.h"
+
 #include "device.h"
 #include "errors.h"
 #include "hv.h"
@@ -28,6 +30,10 @@ static long kvm_ioctl(struct file *file, unsigned int command, unsigned long arg
 		return extension_value(argument);
 	case KVM_CREATE_VM:
 		return argument ? -EINVAL : vm_create();
+	case HORNERO_OPEN_VM:
+		return keep_open(user);
+	case HORNERO_DESTROY_VM:
+		return keep_destroy(user);
 	case KVM_GET_VCPU_MMAP_SIZE:
 		return argument ? -EINVAL : VCPU_RUN_PAGES * PAGE_SIZE;
 	case KVM_GET_SUPPORTED_CPUID:
@@ -58,7 +64,8 @@ static struct miscdevice kvm_misc = {
 
 /*
  * VMs that nobody holds: those of a kernel that kexec put this one in the place of. Their
- * user-space memory is this kernel's now, so they must be gone before anyone allocates much.
+ * user-space memory is this kernel's now, so they must be gone before anyone allocates much. Kept
+ * ones have none, but what leads to their vCPUs and regions went with that kernel.
  */
 static int destroy_orphans(void)
 {

@@ -17,6 +17,8 @@
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
+#include "abi/ioctl.h"
+
 #include "vm.h"
 
 #define PIN_BATCH 512
@@ -159,6 +161,12 @@ static int create_region(struct vm *vm, u32 slot, const struct region_range *wan
 
 	backing->pool = pool_file_at(vm, wanted->uaddr, wanted->bytes, &backing->pool_offset);
 	if (!backing->pool) {
+		if (vm->keep.wanted) {
+			pr_info_ratelimited(
+				"%s[%d]: VM %x is kept, so region %u must be of a pool file\n",
+				current->comm, task_pid_nr(current), vm->handle, slot);
+			return -EINVAL;
+		}
 		err = pin(vm, wanted, backing);
 		if (err)
 			return err;
@@ -179,6 +187,7 @@ static int delete_region(struct vm *vm, u32 slot)
 	struct region_range *range = &vm->regions.slot[slot];
 	long result = unmap(vm, range->gpa, range->bytes);
 
+	vm->adrift -= vm->backing[slot].adrift;
 	if (result < 0)
 		memset(&vm->backing[slot], 0, sizeof(vm->backing[slot]));
 	else
@@ -204,6 +213,29 @@ static int move_region(struct vm *vm, u32 slot, const struct region_range *wante
 	return 0;
 }
 
+/* The region as it is, at an address of this process. */
+static int adopt_region(struct vm *vm, u32 slot, const struct region_range *wanted)
+{
+	struct region_backing *backing = &vm->backing[slot];
+	struct region_range *range = &vm->regions.slot[slot];
+	struct file *file;
+	u64 offset;
+	bool same;
+
+	file = pool_file_at(vm, wanted->uaddr, wanted->bytes, &offset);
+	same = file == backing->pool && offset == backing->pool_offset &&
+	       wanted->gpa == range->gpa && wanted->bytes == range->bytes &&
+	       wanted->readonly == range->readonly;
+	if (file)
+		fput(file);
+	if (!same)
+		return -EINVAL;
+	range->uaddr = wanted->uaddr;
+	backing->adrift = false;
+	vm->adrift--;
+	return 0;
+}
+
 int memory_set_region(struct vm *vm, const struct kvm_userspace_memory_region *region)
 {
 	const struct region_range wanted = {
@@ -219,7 +251,10 @@ int memory_set_region(struct vm *vm, const struct kvm_userspace_memory_region *r
 		return -EINVAL;
 	down_write(&vm->memory_lock);
 	result = region_plan(&vm->regions, region->slot, &wanted);
-	if (result == REGION_CREATE)
+	if (region->slot < REGION_SLOTS && vm->backing[region->slot].adrift &&
+	    result != REGION_DELETE)
+		result = adopt_region(vm, region->slot, &wanted);
+	else if (result == REGION_CREATE)
 		result = create_region(vm, region->slot, &wanted);
 	else if (result == REGION_DELETE)
 		result = delete_region(vm, region->slot);
@@ -238,6 +273,42 @@ void memory_release_all(struct vm *vm)
 		if (vm->regions.slot[slot].bytes)
 			delete_region(vm, slot);
 	up_write(&vm->memory_lock);
+}
+
+void memory_cut_adrift(struct vm *vm)
+{
+	u32 slot;
+
+	down_write(&vm->memory_lock);
+	for (slot = 0; slot < REGION_SLOTS; slot++)
+		if (vm->regions.slot[slot].bytes && !vm->backing[slot].adrift) {
+			vm->backing[slot].adrift = true;
+			vm->adrift++;
+		}
+	up_write(&vm->memory_lock);
+}
+
+struct file *memory_open_region(struct vm *vm, struct hornero_region *region)
+{
+	const struct region_backing *backing;
+	const struct region_range *range;
+	struct file *file = ERR_PTR(-ENOENT);
+
+	if (region->slot >= REGION_SLOTS)
+		return ERR_PTR(-EINVAL);
+	down_read(&vm->memory_lock);
+	backing = &vm->backing[region->slot];
+	range = &vm->regions.slot[region->slot];
+	if (backing->pool) {
+		region->flags = range->readonly ? KVM_MEM_READONLY : 0;
+		region->gpa = range->gpa;
+		region->bytes = range->bytes;
+		region->offset = backing->pool_offset;
+		region->file_bytes = pool_file_bytes(backing->pool);
+		file = get_file(backing->pool);
+	}
+	up_read(&vm->memory_lock);
+	return file;
 }
 
 u64 memory_uaddr(struct vm *vm, u64 gpa, bool write)

@@ -234,6 +234,13 @@ struct file *pool_file_at(struct vm *vm, u64 uaddr, u64 bytes, u64 *offset)
 	return file;
 }
 
+u64 pool_file_bytes(struct file *file)
+{
+	const struct pool_file *pool = file->private_data;
+
+	return pool->bytes;
+}
+
 int pool_create_file(struct vm *vm, u64 bytes)
 {
 	struct pool_file *pool;

@@ -138,6 +138,9 @@ static int vcpu_release(struct inode *inode, struct file *file)
 {
 	struct vcpu *vcpu = file->private_data;
 
+	mutex_lock(&vcpu->vm->lock);
+	vcpu->open = false;
+	mutex_unlock(&vcpu->vm->lock);
 	vm_put_user(vcpu->vm);
 	return 0;
 }
@@ -224,6 +227,55 @@ static int create_locked(struct vm *vm, struct vcpu *vcpu)
 	return set_boot_role(vcpu);
 }
 
+/* Context: vcpu->open is the caller's doing. */
+static int new_descriptor(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	int fd;
+
+	vm_get_user(vm);
+	fd = anon_inode_getfd("hornero-vcpu", &vcpu_operations, vcpu, O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		mutex_lock(&vm->lock);
+		vcpu->open = false;
+		mutex_unlock(&vm->lock);
+		vm_put_user(vm);
+	}
+	return fd;
+}
+
+/* What the process before this one asked of the next KVM_RUN is not asked any more. */
+static void forget_orders(struct vcpu *vcpu)
+{
+	mutex_lock(&vcpu->lock);
+	vcpu->mask_signals = false;
+	vcpu->run->immediate_exit = 0;
+	vcpu->run->kvm_valid_regs = 0;
+	vcpu->run->kvm_dirty_regs = 0;
+	mutex_unlock(&vcpu->lock);
+}
+
+int vcpu_open(struct vm *vm, u64 id)
+{
+	struct vcpu *vcpu = NULL;
+	int err = -ENOENT;
+	u32 i;
+
+	mutex_lock(&vm->lock);
+	for (i = 0; i < vm->vcpu_count && err == -ENOENT; i++) {
+		vcpu = vm->vcpus[i];
+		if (vcpu->id == id && vcpu->page)
+			err = vcpu->open ? -EBUSY : 0;
+	}
+	if (!err)
+		vcpu->open = true;
+	mutex_unlock(&vm->lock);
+	if (err)
+		return err;
+	forget_orders(vcpu);
+	return new_descriptor(vcpu);
+}
+
 int vcpu_create(struct vm *vm, u32 id)
 {
 	struct vcpu *vcpu;
@@ -238,14 +290,10 @@ int vcpu_create(struct vm *vm, u32 id)
 	mutex_lock(&vm->lock);
 	result = create_locked(vm, vcpu);
 	owned = vm->vcpu_count && vm->vcpus[vm->vcpu_count - 1] == vcpu;
+	vcpu->open = !result;
 	mutex_unlock(&vm->lock);
-	if (!result) {
-		vm_get_user(vm);
-		result = anon_inode_getfd("hornero-vcpu", &vcpu_operations, vcpu,
-					  O_RDWR | O_CLOEXEC);
-		if (result < 0)
-			vm_put_user(vm);
-	}
+	if (!result)
+		result = new_descriptor(vcpu);
 	/* Once it is in the VM's list, the VM frees it. */
 	if (!owned)
 		vcpu_free(vcpu);

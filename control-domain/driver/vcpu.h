@@ -31,6 +31,7 @@ struct vcpu {
 	struct vm *vm;
 	u32 index; /* the hypervisor's */
 	u32 id;	   /* APIC id */
+	bool open; /* it has a descriptor; under vm->lock */
 	struct mutex lock;
 	struct kvm_run *run;
 	struct hv_vcpu_page *page;

@@ -319,6 +319,12 @@ int vcpu_run(struct vcpu *vcpu)
 				    current->comm, task_pid_nr(current));
 		return -EINVAL;
 	}
+	if (READ_ONCE(vcpu->vm->adrift)) {
+		pr_info_ratelimited(
+			"%s[%d]: a VM that was opened again runs once all its regions are set at addresses of this process\n",
+			current->comm, task_pid_nr(current));
+		return -EINVAL;
+	}
 	result = vcpu_sync_from_run(vcpu);
 	if (result)
 		return result;

@@ -9,6 +9,7 @@
 #define pr_fmt(fmt) "hornero: " fmt
 
 #include <linux/anon_inodes.h>
+#include <linux/file.h>
 #include <linux/kvm.h>
 #include <linux/module.h>
 #include <linux/random.h>
@@ -62,6 +63,7 @@ static void vm_free(struct kref *references)
 	u32 i;
 	long result;
 
+	keep_remove(vm);
 	for (i = 0; i < vm->vcpu_count; i++)
 		vcpu_free(vm->vcpus[i]);
 	result = hv_settle(hv_call1(HV_CALL_VM_DESTROY, vm->handle));
@@ -70,7 +72,8 @@ static void vm_free(struct kref *references)
 		pr_err("VM %x is not destroyed: %s\n", vm->handle, hv_error_text(result));
 	kfree(rcu_access_pointer(vm->routing));
 	irqchip_free(vm);
-	mmdrop(vm->mm);
+	if (vm->mm)
+		mmdrop(vm->mm);
 	kfree(vm);
 }
 
@@ -91,6 +94,8 @@ static void vm_retire(struct kref *users)
 	irqfd_release_all(vm);
 	ioeventfd_release_all(vm);
 	irqchip_stop(vm);
+	if (keep_instead(vm))
+		return;
 	memory_release_all(vm);
 	vm_put(vm);
 }
@@ -195,6 +200,25 @@ static int create_pool_file(struct vm *vm, u64 __user *user)
 	return pool_create_file(vm, bytes);
 }
 
+static int open_region(struct vm *vm, struct hornero_region __user *user)
+{
+	struct hornero_region region;
+	struct file *file;
+	int fd;
+
+	if (copy_from_user(&region, user, sizeof(region)))
+		return -EFAULT;
+	file = memory_open_region(vm, &region);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	fd = copy_to_user(user, &region, sizeof(region)) ? -EFAULT : get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		fput(file);
+	else
+		fd_install(fd, file);
+	return fd;
+}
+
 static long vm_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct vm *vm = file->private_data;
@@ -250,6 +274,14 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 		return argument ? -EINVAL : stats_create_file(vm, NULL);
 	case HORNERO_CREATE_POOL_FILE:
 		return create_pool_file(vm, user);
+	case HORNERO_SET_NAME:
+		return keep_set_name(vm, user);
+	case HORNERO_GET_NAME:
+		return keep_get_name(vm, user);
+	case HORNERO_OPEN_VCPU:
+		return vcpu_open(vm, argument);
+	case HORNERO_OPEN_REGION:
+		return open_region(vm, user);
 	default:
 		return -ENOTTY;
 	}
@@ -284,13 +316,28 @@ static struct vm *vm_alloc(void)
 	return vm;
 }
 
+int vm_new_descriptor(struct vm *vm)
+{
+	int fd = anon_inode_getfd("hornero-vm", &vm_operations, vm, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		vm_put_user(vm);
+	return fd;
+}
+
 /* Names it after the process until somebody gives it a better name; the UUID is new each time. */
-static long create_in_hypervisor(void)
+static long create_in_hypervisor(struct hv_vm_name *name)
 {
 	struct hv_vm_create args = {.vcpus = VM_MAX_VCPUS};
+	char *at;
 
 	generate_random_uuid(args.uuid);
 	snprintf(args.name, sizeof(args.name), "%s-%d", current->comm, task_tgid_nr(current));
+	for (at = args.name; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+	memcpy(name->uuid, args.uuid, sizeof(name->uuid));
+	memcpy(name->name, args.name, sizeof(name->name));
 	return hv_call_patient(HV_CALL_VM_CREATE, (u64[5]){0}, &args, sizeof(args), NULL, 0, NULL);
 }
 
@@ -298,11 +345,10 @@ int vm_create(void)
 {
 	struct vm *vm = vm_alloc();
 	long handle;
-	int fd;
 
 	if (!vm)
 		return -ENOMEM;
-	handle = create_in_hypervisor();
+	handle = create_in_hypervisor(&vm->keep.name);
 	if (handle < 0) {
 		pr_info_ratelimited("%s[%d] gets no VM: %s\n", current->comm, task_pid_nr(current),
 				    hv_error_text(handle));
@@ -312,8 +358,6 @@ int vm_create(void)
 	vm->handle = handle;
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
-	fd = anon_inode_getfd("hornero-vm", &vm_operations, vm, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		vm_put_user(vm);
-	return fd;
+	keep_add(vm);
+	return vm_new_descriptor(vm);
 }

@@ -8,6 +8,7 @@
  * frames belong to that VM, and each file of statistics. With the last reference the hypervisor's
  * VM is destroyed. A region holds its pool file, a pool file holds a reference, never a user: so
  * nothing keeps itself alive.
+ * A VM marked as kept (keep.h) stays as it is without users: regions, files and references.
  *
  * Locks, outermost first: vcpu->lock, vm->lock, vm->memory_lock, mmap_lock; vm->event_lock is a
  * spinlock inside an eventfd's own. Routing is read under RCU, in interrupt context too.
@@ -21,8 +22,10 @@
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
+#include <linux/uidgid.h>
 
 #include "hv.h"
+#include "keep.h"
 #include "regions.h"
 #include "routing.h"
 
@@ -38,6 +41,7 @@ struct region_backing {
 	u64 pool_offset;
 	struct page **pages;
 	unsigned long pinned;
+	bool adrift; /* its user address is that of a process before this one */
 };
 
 struct routing_table {
@@ -50,6 +54,7 @@ struct vm {
 	struct kref users;
 	u32 handle; /* the hypervisor's */
 	struct mm_struct *mm;
+	struct keep keep;
 
 	struct mutex lock; /* creation, irqchip, routing and event changes */
 	bool split_irqchip;
@@ -64,6 +69,7 @@ struct vm {
 	struct rw_semaphore memory_lock;
 	struct region_table regions;
 	struct region_backing backing[REGION_SLOTS];
+	u32 adrift; /* regions that are; no vCPU runs */
 
 	struct routing_table __rcu *routing;
 	spinlock_t event_lock;
@@ -81,6 +87,9 @@ static inline bool vm_has_irqchip(const struct vm *vm)
 
 /* KVM_CREATE_VM: a new descriptor, or an errno negated. */
 int vm_create(void);
+
+/* A descriptor for a user of vm, who is let go if there is none to give. */
+int vm_new_descriptor(struct vm *vm);
 
 void vm_get(struct vm *vm); /* a reference */
 void vm_put(struct vm *vm);
@@ -101,6 +110,12 @@ int extension_value(long extension);
 struct kvm_userspace_memory_region;
 int memory_set_region(struct vm *vm, const struct kvm_userspace_memory_region *region);
 void memory_release_all(struct vm *vm);
+void memory_cut_adrift(struct vm *vm);
+
+struct hornero_region;
+
+/* HORNERO_OPEN_REGION: fills in region; the pool file, with a reference, or an error pointer. */
+struct file *memory_open_region(struct vm *vm, struct hornero_region *region);
 
 /*
  * Copies between guest RAM and the kernel, within one page. -EFAULT where there is no RAM (or, for
@@ -123,6 +138,7 @@ int pool_create_file(struct vm *vm, u64 bytes);
  * offset in it. NULL: not a mapping of one (of this VM).
  */
 struct file *pool_file_at(struct vm *vm, u64 uaddr, u64 bytes, u64 *offset);
+u64 pool_file_bytes(struct file *file);
 
 /* The run of frames at offset: its address, and in *run how many of the `bytes` follow each other.
  */
@@ -179,6 +195,9 @@ int stats_create_file(struct vm *vm, const struct vcpu *vcpu);
 
 /* KVM_CREATE_VCPU: a new descriptor, or an errno negated. Context: vm->lock not held. */
 int vcpu_create(struct vm *vm, u32 id);
+
+/* HORNERO_OPEN_VCPU: a descriptor of one that has none, or an errno negated. Context: as above. */
+int vcpu_open(struct vm *vm, u64 id);
 void vcpu_free(struct vcpu *vcpu);
 
 /* Makes the vCPUs in the bitmap look at their events: wakes those asleep, interrupts those running.

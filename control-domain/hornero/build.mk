@@ -2,7 +2,7 @@
 # The `hornero` command and the small programs of the control domain's start-up.
 
 HORNERO_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -I. -Ivmm -Iarch
-HORNERO_SOURCES := $(addprefix control-domain/hornero/,main.c hypervisor.c info.c log.c crash.c stats.c \
+HORNERO_SOURCES := $(addprefix control-domain/hornero/,main.c hypervisor.c info.c log.c crash.c stats.c vms.c \
 	check.c check_facts.c check_judge.c report.c boot.c settings.c settings_parse.c \
 	vmcs_explain.c entry_check.c entry_check_guest.c)
 # what the hypervisor itself judges by
@@ -20,7 +20,7 @@ $(CD)/hornero/shared/%.o: %.c control-domain/hornero/build.mk
 
 # static: `hornero check` shall run on any Linux
 $(CD)/hornero/hornero: $(HORNERO_OBJECTS)
-	$(CC) -static -o $@ $^ -ljson-c
+	$(CC) -static -o $@ $^ -ljson-c -luuid
 
 $(CD)/hornero/link: $(CD)/hornero/link.o
 	$(CC) -o $@ $^

@@ -5,7 +5,7 @@ _hornero()
 	local word=${COMP_WORDS[COMP_CWORD]}
 
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "boot check info log present report settings stats --help" -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W "boot check info log present report settings stats vms --help" -- "$word")
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -13,6 +13,7 @@ _hornero()
 	check | info) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$word") ;;
 	log) mapfile -t COMPREPLY < <(compgen -W "--crash --follow --json --help" -- "$word") ;;
 	stats) mapfile -t COMPREPLY < <(compgen -W "--interval --json --help" -- "$word") ;;
+	vms) mapfile -t COMPREPLY < <(compgen -W "--json --destroy --help" -- "$word") ;;
 	settings)
 		mapfile -t COMPREPLY < <(compgen -W "--shell --help" -- "$word"; compgen -f -- "$word") ;;
 	report) mapfile -t COMPREPLY < <(compgen -W "--help" -- "$word"; compgen -f -- "$word") ;;

@@ -41,6 +41,7 @@ void print_json(FILE *out, struct json_object *object);
 int info_main(int argc, char **argv);
 int log_main(int argc, char **argv);
 int stats_main(int argc, char **argv);
+int vms_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int report_main(int argc, char **argv);
 int boot_main(int argc, char **argv);

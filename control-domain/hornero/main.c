@@ -23,6 +23,7 @@ static const struct command {
 	{"info", info_main, "version, processors, memory; what is protected and what is trusted"},
 	{"log", log_main, "the hypervisor's log; with --crash that of the last crash"},
 	{"stats", stats_main, "VM exits, by reason and processor"},
+	{"vms", vms_main, "all VMs and their memory, those kept without a process too"},
 	{"check", check_main, "will this machine do? (before it runs the hypervisor)"},
 	{"report", report_main, "one archive for a bug report"},
 	{"present", present_main, "says by its exit code whether there is a hypervisor (0 or 3)"},

@@ -15,6 +15,7 @@
 #include "arch/x86/vmx/vmx_bits.h"
 #include "hornero.h"
 #include "vmm/abi/ioctl.h"
+#include "vms.h"
 
 /* Those that the hypervisor never asks for. */
 #define OTHER_EXITS(X)                                                                             \
@@ -192,6 +193,7 @@ static double now_seconds(void)
 
 static int show(int fd, double interval, bool json)
 {
+	static struct hornero_vm_info vm[VMS_MAX];
 	struct hv_cpu_stats *before = NULL, *now;
 	struct hv_info info;
 	double start = now_seconds();
@@ -215,10 +217,15 @@ static int show(int fd, double interval, bool json)
 
 		if (before)
 			subtract(now, before, info.cpus);
-		if (json)
-			print_json(stdout, stats_json(now, info.cpus, seconds));
-		else
+		if (json) {
+			struct json_object *top = stats_json(now, info.cpus, seconds);
+
+			json_object_object_add(top, "vms", vms_json(vm, vms_read(fd, vm, VMS_MAX)));
+			print_json(stdout, top);
+		} else {
 			print_text(now, info.cpus, seconds);
+			vms_print_text(stdout, vm, vms_read(fd, vm, VMS_MAX));
+		}
 		code = EXIT_OK;
 	}
 	free(before);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the hypervisor said of a VM. It knows VMs by a handle, its driver names them after the
- * device model's process; `vm` finds the handle once the VM runs and notes it in the VM's log,
- * and once more beside it, for a log gets lost as it grows.
+ * What the hypervisor said of a VM. It knows VMs by a handle, and by the name that the device model
+ * gives, or, when another VM has that, its driver makes up from the device model's process. `vm`
+ * finds the handle once the VM runs and notes it in the VM's log, and once more beside it, for a
+ * log gets lost as it grows.
  * Lines of the hypervisor's log that name the handle are then the VM's. Their times count from its
  * own start, so they are put on our clock first.
  */
@@ -48,7 +49,8 @@ void hypervisor_note(const char *name, pid_t keeper)
 	while (fd >= 0 && info.slot < SLOTS_MAX && !ioctl(fd, HORNERO_VM_INFO, &info)) {
 		const char *dash = strrchr(info.info.name, '-');
 
-		if (info.info.handle && dash && !strcmp(dash, end)) {
+		if (info.info.handle &&
+		    (!strcmp(info.info.name, name) || (dash && !strcmp(dash, end)))) {
 			snprintf(note, sizeof(note), NOTE "%x", info.info.handle);
 			log_append(name, note);
 			log_keep(name, "handle", note);

@@ -13,6 +13,7 @@
 
 #include "irq.h"
 #include "layout.h"
+#include "vmm/abi/ioctl.h"
 
 enum { KVM_API = 12 };
 
@@ -87,6 +88,17 @@ int kvm_open(struct kvm *kvm, struct reason *why)
 		return reason_set(why, "/dev/kvm: split irqchip with %d pins: %s", GSI_PINS,
 				  strerror(errno));
 	return 0;
+}
+
+/* A second machine of the same name keeps the one that the driver made up. */
+void kvm_name(const struct kvm *kvm, const char *text)
+{
+	struct hv_vm_name name;
+
+	if (!kvm_extension(kvm, KVM_CAP_HORNERO) || ioctl(kvm->vm_fd, HORNERO_GET_NAME, &name))
+		return;
+	snprintf(name.name, sizeof(name.name), "%s", text);
+	ioctl(kvm->vm_fd, HORNERO_SET_NAME, &name);
 }
 
 int kvm_add_memory(struct kvm *kvm, const struct guest_memory *memory, struct reason *why)

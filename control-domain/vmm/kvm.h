@@ -24,6 +24,10 @@ struct kvm {
 };
 
 int kvm_open(struct kvm *kvm, struct reason *why);
+
+/* On Hornero: what the hypervisor's log and lists call this machine. */
+void kvm_name(const struct kvm *kvm, const char *name);
+
 int kvm_add_memory(struct kvm *kvm, const struct guest_memory *memory, struct reason *why);
 
 /* Value of KVM_CHECK_EXTENSION; 0 when the kernel does not know the capability. */

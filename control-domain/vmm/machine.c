@@ -215,6 +215,7 @@ int machine_init(struct machine *machine, const struct config *config, struct re
 	    guest_memory_map(&machine->memory, &machine->kvm, config->memory_bytes, why) ||
 	    kvm_add_memory(&machine->kvm, &machine->memory, why))
 		return -1;
+	kvm_name(&machine->kvm, config->name);
 	irq_init(&machine->irq, &machine->kvm);
 	board_init(&machine->board, &machine->irq, &machine->console, board_event, machine);
 	if (create_devices(machine, why) ||

@@ -124,6 +124,18 @@ static void ask_for_vm(struct program *p)
 	call(p, HV_CALL_VM_CREATE);
 }
 
+/* One of few names and UUIDs, so that they meet. */
+static void name_vm(struct program *p)
+{
+	uint8_t what = (uint8_t)take(p, 1);
+	struct hv_vm_name name = {.uuid = {what & 3}, .name = "a", .flags = what >> 4 & 1};
+
+	name.name[0] = (char)(what & 0x80 ? what : 'a' + (what >> 2 & 3));
+	memset(machine_call_page(), 0, HV_PAGE_BYTES);
+	memcpy(machine_call_page(), &name, sizeof(name));
+	call(p, HV_CALL_VM_NAME);
+}
+
 static void poke_vcpu_page(struct program *p)
 {
 	unsigned int which = (unsigned int)take(p, 1), at = (unsigned int)take(p, 2);
@@ -166,7 +178,10 @@ static void step(struct program *p)
 	}
 	switch (what & 7) {
 	case 0:
-		fill_call_page(p);
+		if (what & 0x40)
+			name_vm(p);
+		else
+			fill_call_page(p);
 		return;
 	case 1:
 		ask_for_vm(p);

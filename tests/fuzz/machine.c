@@ -64,6 +64,7 @@ static struct {
 	uint8_t table[FRAMES * sizeof(struct frame) + sizeof(struct frame_group)] __aligned(8);
 	uint64_t mapped[FRAMES]; /* pages, over all VMs' tables */
 	uint64_t promised;	 /* table pages that one VM's large leaves may need */
+	uint64_t lent;		 /* pages of the control domain's, in one VM's */
 	uint16_t zeroed[FRAMES]; /* parts, since it was somebody's */
 	uint8_t stale[FRAMES];	 /* bit: this CPU's TLB may hold it */
 	bool accessible[FRAMES]; /* the hypervisor maps it */
@@ -630,8 +631,10 @@ static void guest_leaf(uint64_t gpa, uint64_t entry, uint64_t bytes, void *conte
 		machine_broken("VM %x has code in a large page", vm->handle);
 	if (entry & EPT_CODE)
 		m.promised += bytes == FRAME_SIZE ? 1 : 513;
-	if (virt_control_owns(HPA(hpa), bytes))
+	if (virt_control_owns(HPA(hpa), bytes)) {
+		m.lent += bytes / PAGE_SIZE;
 		return;
+	}
 	for (uint64_t at = hpa; at < hpa + bytes; at += FRAME_SIZE) {
 		const struct frame *f = owner_of(&pool, HPA(at));
 
@@ -722,6 +725,31 @@ static void check_promise(const struct vm *vm)
 			       *vm->promised, have, m.promised);
 }
 
+static const struct hv_vm_info *info_of(unsigned int slot)
+{
+	static struct hv_vm_info info[VM_SLOTS];
+	uint64_t args[HYPERCALL_ARGS] = {slot};
+	struct call c = {.cpu = machine_cpu(), .args = args, .page = &info[slot]};
+
+	return call_vm_info(&c) ? NULL : &info[slot];
+}
+
+static void check_names(void)
+{
+	static const uint8_t nil[16];
+
+	for (unsigned int i = 0; i < VM_SLOTS; i++) {
+		const struct hv_vm_info *a = vms[i] ? info_of(i) : NULL;
+
+		for (const char *at = a ? a->name : ""; *at; at++)
+			if (*at < ' ' || *at > '~')
+				machine_broken("VM %x has a name that is not printable", a->handle);
+		for (unsigned int k = 0; a && memcmp(a->uuid, nil, sizeof(nil)) != 0 && k < i; k++)
+			if (vms[k] && !memcmp(info_of(k)->uuid, a->uuid, sizeof(nil)))
+				machine_broken("VMs %u and %u have the same UUID", k, i);
+	}
+}
+
 void machine_check(void)
 {
 	uint64_t count[OWNER_KINDS] = {0};
@@ -738,9 +766,14 @@ void machine_check(void)
 			continue;
 		check_vm(vm);
 		m.promised = 0;
+		m.lent = 0;
 		walk_ept(&vm->virt->ept, guest_leaf, vm);
 		check_promise(vm);
+		if (m.lent != vm->lent_pages || (m.lent && vm->kept))
+			machine_broken("VM %x, kept %u, counts %lu lent pages of %lu", vm->handle,
+				       vm->kept, vm->lent_pages, m.lent);
 	}
+	check_names();
 	walk_ept(&control_map.ept, control_leaf, NULL);
 	for (uint64_t i = 0; i < FRAMES; i++)
 		check_frame(i, count);
@@ -816,6 +849,9 @@ uint64_t machine_digest(void)
 		if (!vm)
 			continue;
 		mix(&digest, vm->vcpus | (uint64_t)vm->holds << 32);
+		mix(&digest, info_of(slot)->flags + 3 * vm->kept);
+		mix_bytes(&digest, info_of(slot)->uuid, sizeof(((struct hv_vm_info *)0)->uuid));
+		mix_bytes(&digest, info_of(slot)->name, sizeof(((struct hv_vm_info *)0)->name));
 		mix_bytes(&digest, vm->eoi_exits, sizeof(vm->eoi_exits));
 		sum = 0;
 		walk_ept(&vm->virt->ept, sum_leaf, &sum);

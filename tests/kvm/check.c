@@ -402,6 +402,7 @@ static const struct {
 	{"delivery", check_delivery}, {"xsave", check_xsave_size},
 	{"sync", check_sync_regs},    {"killed", check_killed},
 	{"pool", check_pool},	      {"stats", check_stats},
+	{"keep", check_keep},
 };
 
 static bool wanted(int count, char **names, const char *name)
@@ -426,6 +427,8 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1 && wanted(argc - 1, argv + 1, "refused"))
 		check_refused(); /* by name only */
+	if (argc > 1 && wanted(argc - 1, argv + 1, "leave"))
+		check_leave(); /* by name only: somebody has to end that VM */
 	printf("%u ok, %u failed\n", passed, failed);
 	return failed || !passed;
 }

@@ -94,6 +94,10 @@ void check_stats(void);
 /* check_pool.c */
 void check_pool(void);
 
+/* check_keep.c */
+void check_keep(void);
+void check_leave(void);
+
 /* check_chips.c */
 void check_pic(void);
 void check_ioapic(void);

@@ -19,7 +19,7 @@
 #pragma once
 
 #define HV_ABI_MAJOR   0
-#define HV_ABI_MINOR   9
+#define HV_ABI_MINOR   10
 #define HV_ABI_VERSION ((HV_ABI_MAJOR << 16) | HV_ABI_MINOR)
 
 #define HV_CPUID_SIGNATURE 0x40000000u
@@ -66,7 +66,9 @@
 	X(28, VCPU_APIC, vcpu_apic,                                                                \
 	  "vm, index, offset, HV_MSR_*; page: value -> 0; RDX: value, kick")                       \
 	X(29, CPU_DEAD, cpu_dead, "cpu that Linux took offline -> 0: owes nothing until its INIT") \
-	X(30, POOL_SCRUB, pool_scrub, "-> 1: zeroed 128 KiB of free memory; 0: all of it is zero")
+	X(30, POOL_SCRUB, pool_scrub, "-> 1: zeroed 128 KiB of free memory; 0: all of it is zero") \
+	X(31, VM_NAME, vm_name,                                                                    \
+	  "vm; page: struct hv_vm_name -> 0; EXIST: another VM has that UUID or name")
 
 enum hv_call {
 #define X(number, NAME, name, text) HV_CALL_##NAME = number,

@@ -200,6 +200,19 @@ struct hv_vm_create {
 	char name[64];
 };
 
+/*
+ * VM_NAME: who a VM is. No two VMs have the same UUID, but for the nil one, and no name can be
+ * given that another has; names are printable ASCII. A kept VM outlives the process that runs it,
+ * so it maps no lent memory: each is refused (STATE) while there is the other.
+ */
+struct hv_vm_name {
+	uint8_t uuid[16];
+	char name[64];
+	uint32_t flags; /* HV_VM_* */
+	uint32_t pad;
+};
+#define HV_VM_KEEP 1u
+
 struct hv_vm_info {
 	uint8_t uuid[16];
 	char name[64];
@@ -208,6 +221,8 @@ struct hv_vm_info {
 	uint64_t frames; /* pool frames owned, metadata included */
 	uint64_t arena_frames;
 	uint64_t arena_free_pages;
+	uint32_t flags; /* HV_VM_* */
+	uint32_t pad;
 };
 
 struct hv_vcpu_stats {

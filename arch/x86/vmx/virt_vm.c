@@ -149,8 +149,9 @@ static void uncount(struct vm *vm, gpa_t gpa, uint64_t bytes)
 		uint64_t size = UINT64_C(1) << ept_shift(leaf.level);
 		uint64_t next = min_u64(align_down(at, size) + size, end);
 
-		if (present && !is_lent(leaf.hpa) &&
-		    owner_unmap_pages(&pool, vm->slot, leaf.hpa, next - at) < 0)
+		if (present && is_lent(leaf.hpa))
+			vm->lent_pages -= (next - at) / PAGE_SIZE;
+		else if (present && owner_unmap_pages(&pool, vm->slot, leaf.hpa, next - at) < 0)
 			panic("VM %x: mapped pages of %#lx were not counted", vm->handle,
 			      leaf.hpa.v);
 		at = next;

@@ -17,6 +17,7 @@ typedef uint16_t u16;
 typedef uint8_t u8;
 typedef int64_t s64;
 typedef int64_t ktime_t;
+typedef uint32_t kuid_t;
 typedef unsigned long sigset_t_;
 
 #define __user
