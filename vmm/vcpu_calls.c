@@ -23,13 +23,21 @@
 enum subject { NONE, VM, LOCKED_VM, VCPU, STOPPED_VCPU };
 
 static const uint8_t subjects[] = {
-	[HV_CALL_VM_NAME] = LOCKED_VM,	     [HV_CALL_VM_MAP] = LOCKED_VM,
-	[HV_CALL_VM_UNMAP] = LOCKED_VM,	     [HV_CALL_VM_MSI] = VM,
-	[HV_CALL_VM_EOI_EXITS] = LOCKED_VM,  [HV_CALL_VCPU_CREATE] = LOCKED_VM,
-	[HV_CALL_VCPU_GET] = STOPPED_VCPU,   [HV_CALL_VCPU_SET] = STOPPED_VCPU,
-	[HV_CALL_VCPU_CPUID] = STOPPED_VCPU, [HV_CALL_VCPU_MSR] = STOPPED_VCPU,
-	[HV_CALL_VCPU_APIC] = STOPPED_VCPU,  [HV_CALL_VCPU_NMI] = VCPU,
-	[HV_CALL_VCPU_BLOCK] = STOPPED_VCPU, [HV_CALL_VCPU_STATS] = VCPU,
+	[HV_CALL_VM_NAME] = LOCKED_VM,
+	[HV_CALL_VM_MAP] = LOCKED_VM,
+	[HV_CALL_VM_UNMAP] = LOCKED_VM,
+	[HV_CALL_VM_DIRTY] = LOCKED_VM,
+	[HV_CALL_VM_MSI] = VM,
+	[HV_CALL_VM_EOI_EXITS] = LOCKED_VM,
+	[HV_CALL_VCPU_CREATE] = LOCKED_VM,
+	[HV_CALL_VCPU_GET] = STOPPED_VCPU,
+	[HV_CALL_VCPU_SET] = STOPPED_VCPU,
+	[HV_CALL_VCPU_CPUID] = STOPPED_VCPU,
+	[HV_CALL_VCPU_MSR] = STOPPED_VCPU,
+	[HV_CALL_VCPU_APIC] = STOPPED_VCPU,
+	[HV_CALL_VCPU_NMI] = VCPU,
+	[HV_CALL_VCPU_BLOCK] = STOPPED_VCPU,
+	[HV_CALL_VCPU_STATS] = VCPU,
 };
 
 /* With the VM held: lock it, or make the vCPU's VMCS current, and let @fn work. */
@@ -252,6 +260,19 @@ int64_t call_vm_unmap(struct call *c)
 	lock(&pool_lock);
 	result = virt_vm_unmap(c->vm, GPA(c->args[1]), c->args[2]);
 	unlock(&pool_lock);
+	if (result == -HV_ERR_NOMEM)
+		*c->second = 1;
+	return result;
+}
+
+int64_t call_vm_dirty(struct call *c)
+{
+	uint64_t gpa = c->args[1], bytes = c->args[2];
+	int64_t result;
+
+	if (!range_ok(gpa, bytes) || bytes > HV_DIRTY_PAGES * PAGE_SIZE)
+		return -HV_ERR_INVAL;
+	result = virt_vm_dirty(c->vm, GPA(gpa), bytes, c->page);
 	if (result == -HV_ERR_NOMEM)
 		*c->second = 1;
 	return result;

@@ -55,6 +55,10 @@ int virt_vm_map(struct vm *vm, gpa_t gpa, hpa_t hpa, uint64_t bytes, uint32_t fl
 /** Unmap and uncount; the epoch of the TLB debt, or -HV_ERR_*. Context: vm->lock and pool_lock. */
 int64_t virt_vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes) __must_use;
 
+/** Which pages the guest wrote: bits of @bitmap; the epoch of the TLB debt, or -HV_ERR_*. Context:
+ * vm->lock. */
+int64_t virt_vm_dirty(struct vm *vm, gpa_t gpa, uint64_t bytes, uint64_t *bitmap) __must_use;
+
 /** Deliver an interrupt message from a device; the vCPUs to kick. Context: any. */
 uint64_t virt_vm_deliver(struct vm *vm, const struct vlapic_message *m);
 

@@ -3,7 +3,7 @@
  * KVM_CHECK_EXTENSION: what this driver offers of the KVM API, one row each.
  *
  * A capability that is shown works whole; one that works in part is not shown. Not here, for
- * example: dirty logging, SMM, nesting, KVM_CAP_REINJECT_CONTROL (lost PIT ticks stay lost).
+ * example: dirty rings, SMM, nesting, KVM_CAP_REINJECT_CONTROL (lost PIT ticks stay lost).
  */
 #include <linux/kernel.h>
 #include <linux/kvm.h>
@@ -54,6 +54,7 @@ static const struct {
 	{KVM_CAP_NR_VCPUS, VM_MAX_VCPUS},
 	{KVM_CAP_MAX_VCPUS, VM_MAX_VCPUS},
 	{KVM_CAP_MAX_VCPU_ID, VM_VCPU_IDS},
+	{KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, DIRTY_LOG_WAYS},
 	{KVM_CAP_HORNERO, HV_ABI_VERSION},
 };
 

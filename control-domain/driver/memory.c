@@ -25,7 +25,8 @@
 
 static u64 map_flags(const struct region_range *range)
 {
-	return HV_MAP_READ | HV_MAP_EXEC | (range->readonly ? 0 : HV_MAP_WRITE);
+	return HV_MAP_READ | HV_MAP_EXEC | (range->readonly ? 0 : HV_MAP_WRITE) |
+	       (range->logged ? HV_MAP_DIRTY : 0);
 }
 
 static long map_run(struct vm *vm, const struct region_range *range, u64 done, u64 hpa, u64 bytes,
@@ -153,7 +154,7 @@ static int pin(struct vm *vm, const struct region_range *range, struct region_ba
 	return err;
 }
 
-static int create_region(struct vm *vm, u32 slot, const struct region_range *wanted)
+static int map_new_region(struct vm *vm, u32 slot, const struct region_range *wanted)
 {
 	struct region_backing *backing = &vm->backing[slot];
 	long result;
@@ -188,11 +189,38 @@ static int delete_region(struct vm *vm, u32 slot)
 	long result = unmap(vm, range->gpa, range->bytes);
 
 	vm->adrift -= vm->backing[slot].adrift;
+	dirty_stop(vm, slot);
 	if (result < 0)
 		memset(&vm->backing[slot], 0, sizeof(vm->backing[slot]));
 	else
 		release_backing(vm, &vm->backing[slot]);
 	memset(range, 0, sizeof(*range));
+	return hv_to_errno(result);
+}
+
+static int create_region(struct vm *vm, u32 slot, const struct region_range *wanted)
+{
+	int err = map_new_region(vm, slot, wanted);
+	long result;
+
+	if (err || !wanted->logged)
+		return err;
+	result = dirty_start(vm, slot);
+	if (result < 0)
+		delete_region(vm, slot);
+	return hv_to_errno(result);
+}
+
+static int set_logging(struct vm *vm, u32 slot, bool logged)
+{
+	struct region_range *range = &vm->regions.slot[slot];
+	long result = 0;
+
+	if (!logged)
+		dirty_stop(vm, slot);
+	else if (!vm->backing[slot].dirty)
+		result = dirty_start(vm, slot);
+	range->logged = vm->backing[slot].dirty;
 	return hv_to_errno(result);
 }
 
@@ -205,12 +233,16 @@ static int move_region(struct vm *vm, u32 slot, const struct region_range *wante
 		return hv_to_errno(result);
 	result = map(vm, wanted, &vm->backing[slot]);
 	if (result < 0) {
+		dirty_stop(vm, slot);
 		release_backing(vm, &vm->backing[slot]);
 		memset(range, 0, sizeof(*range));
 		return hv_to_errno(result);
 	}
 	*range = *wanted;
-	return 0;
+	/* What was written up to now went with the old tables. */
+	if (vm->backing[slot].dirty)
+		dirty_all(vm, slot);
+	return set_logging(vm, slot, wanted->logged);
 }
 
 /* The region as it is, at an address of this process. */
@@ -225,7 +257,7 @@ static int adopt_region(struct vm *vm, u32 slot, const struct region_range *want
 	file = pool_file_at(vm, wanted->uaddr, wanted->bytes, &offset);
 	same = file == backing->pool && offset == backing->pool_offset &&
 	       wanted->gpa == range->gpa && wanted->bytes == range->bytes &&
-	       wanted->readonly == range->readonly;
+	       wanted->readonly == range->readonly && wanted->logged == range->logged;
 	if (file)
 		fput(file);
 	if (!same)
@@ -243,10 +275,11 @@ int memory_set_region(struct vm *vm, const struct kvm_userspace_memory_region *r
 		.bytes = region->memory_size,
 		.uaddr = region->userspace_addr,
 		.readonly = region->flags & KVM_MEM_READONLY,
+		.logged = region->flags & KVM_MEM_LOG_DIRTY_PAGES,
 	};
 	int result;
 
-	if (region->flags & ~KVM_MEM_READONLY ||
+	if (region->flags & ~(KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES) ||
 	    !access_ok((void __user *)wanted.uaddr, wanted.bytes))
 		return -EINVAL;
 	down_write(&vm->memory_lock);
@@ -260,6 +293,8 @@ int memory_set_region(struct vm *vm, const struct kvm_userspace_memory_region *r
 		result = delete_region(vm, region->slot);
 	else if (result == REGION_MOVE)
 		result = move_region(vm, region->slot, &wanted);
+	else if (result == REGION_LOG)
+		result = set_logging(vm, region->slot, wanted.logged);
 	up_write(&vm->memory_lock);
 	return result;
 }
@@ -300,7 +335,8 @@ struct file *memory_open_region(struct vm *vm, struct hornero_region *region)
 	backing = &vm->backing[region->slot];
 	range = &vm->regions.slot[region->slot];
 	if (backing->pool) {
-		region->flags = range->readonly ? KVM_MEM_READONLY : 0;
+		region->flags = (range->readonly ? KVM_MEM_READONLY : 0) |
+				(range->logged ? KVM_MEM_LOG_DIRTY_PAGES : 0);
 		region->gpa = range->gpa;
 		region->bytes = range->bytes;
 		region->offset = backing->pool_offset;
@@ -335,5 +371,14 @@ int memory_write(struct vm *vm, u64 gpa, const void *data, unsigned int bytes)
 
 	if (!uaddr || copy_to_user((void __user *)uaddr, data, bytes))
 		return -EFAULT;
+	memory_mark_dirty(vm, gpa);
 	return 0;
+}
+
+void memory_mark_dirty(struct vm *vm, u64 gpa)
+{
+	int slot = region_find(&vm->regions, gpa);
+
+	if (slot >= 0 && vm->backing[slot].dirty)
+		set_bit((gpa - vm->regions.slot[slot].gpa) >> PAGE_SHIFT, vm->backing[slot].dirty);
 }

@@ -50,7 +50,7 @@ int region_plan(const struct region_table *table, uint32_t slot, const struct re
 		    old->readonly != wanted->readonly)
 			return -EINVAL;
 		if (old->gpa == wanted->gpa)
-			return REGION_NOTHING;
+			return old->logged == wanted->logged ? REGION_NOTHING : REGION_LOG;
 	}
 	if (overlaps_other_slot(table, slot, wanted))
 		return -EEXIST;

@@ -4,7 +4,7 @@
  *
  * Pure: no pages, no hypercalls. It decides; memory.c carries out. Ranges are checked once, here:
  * aligned, without wrap-around, not overlapping. Rules and errors are those of the KVM API
- * ("4.35 KVM_SET_USER_MEMORY_REGION"). Dirty logging is not offered yet, so its flag is refused.
+ * ("4.35 KVM_SET_USER_MEMORY_REGION").
  */
 #pragma once
 
@@ -24,6 +24,7 @@ struct region_range {
 	uint64_t bytes; /* 0: the slot is free */
 	uint64_t uaddr; /* address in the device model's process */
 	bool readonly;
+	bool logged; /* KVM_MEM_LOG_DIRTY_PAGES */
 };
 
 struct region_table {
@@ -31,10 +32,11 @@ struct region_table {
 	uint32_t used; /* slots from here on have never been in use */
 };
 
-enum region_action { REGION_NOTHING, REGION_CREATE, REGION_DELETE, REGION_MOVE };
+enum region_action { REGION_NOTHING, REGION_CREATE, REGION_DELETE, REGION_MOVE, REGION_LOG };
 
 /*
- * What has to happen for `slot` to become `wanted` (bytes 0: to be deleted): an enum region_action,
+ * What has to happen for `slot` to become `wanted` (bytes 0: to be deleted): an enum region_action
+ * (REGION_LOG: logging alone begins or ends; REGION_MOVE may change it too),
  * or -EINVAL (misaligned, wraps, beyond the address limit, no such slot, a change that KVM forbids:
  * of size, user address or READONLY) or -EEXIST (overlaps another slot).
  */

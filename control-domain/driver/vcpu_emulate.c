@@ -64,6 +64,8 @@ static enum gwalk_update update_entry(void *context, u64 gpa, uint64_t old_entry
 	else
 		updated = unsafe_try_cmpxchg_user(wide, &old_wide, (u64)new_entry, fault);
 	user_access_end();
+	if (updated)
+		memory_mark_dirty(vcpu->vm, gpa);
 	return updated ? GWALK_UPDATED : GWALK_DIFFERENT;
 fault:
 	user_access_end();

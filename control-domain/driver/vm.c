@@ -40,14 +40,15 @@ static long fund(struct vm *vm, u64 frames)
 	return result;
 }
 
-long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5])
+long vm_call_funded_out(struct vm *vm, enum hv_call number, const u64 arguments[5], void *out,
+			size_t bytes)
 {
 	unsigned int round;
 	u64 frames = 0;
 	long result;
 
 	for (round = 0; round < VM_FUND_ROUNDS; round++) {
-		result = hv_call_patient(number, arguments, NULL, 0, NULL, 0, &frames);
+		result = hv_call_patient(number, arguments, NULL, 0, out, bytes, &frames);
 		if (result != -HV_ERR_NOMEM || !frames)
 			return result;
 		result = fund(vm, frames);
@@ -55,6 +56,11 @@ long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5])
 			return result;
 	}
 	return -HV_ERR_NOMEM;
+}
+
+long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5])
+{
+	return vm_call_funded_out(vm, number, arguments, NULL, 0);
 }
 
 static void vm_free(struct kref *references)
@@ -119,6 +125,20 @@ static int set_memory(struct vm *vm, void __user *user)
 	return memory_set_region(vm, &region);
 }
 
+static int get_dirty_log(struct vm *vm, void __user *user)
+{
+	struct kvm_dirty_log log;
+
+	return copy_from_user(&log, user, sizeof(log)) ? -EFAULT : dirty_get(vm, &log);
+}
+
+static int clear_dirty_log(struct vm *vm, void __user *user)
+{
+	struct kvm_clear_dirty_log log;
+
+	return copy_from_user(&log, user, sizeof(log)) ? -EFAULT : dirty_clear(vm, &log);
+}
+
 /* Once: what was promised stays. */
 static int limit_ids(struct vm *vm, u64 limit)
 {
@@ -146,6 +166,8 @@ static int enable_cap(struct vm *vm, void __user *user)
 		return events_split_irqchip(vm, cap.args[0]);
 	case KVM_CAP_MAX_VCPU_ID:
 		return limit_ids(vm, cap.args[0]);
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return dirty_log_manually(vm, cap.args[0]);
 	default:
 		return -EINVAL;
 	}
@@ -234,6 +256,10 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 		return vcpu_create(vm, argument);
 	case KVM_SET_USER_MEMORY_REGION:
 		return set_memory(vm, user);
+	case KVM_GET_DIRTY_LOG:
+		return get_dirty_log(vm, user);
+	case KVM_CLEAR_DIRTY_LOG:
+		return clear_dirty_log(vm, user);
 	case KVM_ENABLE_CAP:
 		return enable_cap(vm, user);
 	case KVM_SET_GSI_ROUTING:

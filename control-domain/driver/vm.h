@@ -41,7 +41,8 @@ struct region_backing {
 	u64 pool_offset;
 	struct page **pages;
 	unsigned long pinned;
-	bool adrift; /* its user address is that of a process before this one */
+	bool adrift;	      /* its user address is that of a process before this one */
+	unsigned long *dirty; /* pages written and not told yet; NULL: not logged */
 };
 
 struct routing_table {
@@ -69,7 +70,8 @@ struct vm {
 	struct rw_semaphore memory_lock;
 	struct region_table regions;
 	struct region_backing backing[REGION_SLOTS];
-	u32 adrift; /* regions that are; no vCPU runs */
+	u32 adrift;	  /* regions that are; no vCPU runs */
+	u64 log_manually; /* KVM_DIRTY_LOG_*: set by KVM_ENABLE_CAP; under memory_lock */
 
 	struct routing_table __rcu *routing;
 	spinlock_t event_lock;
@@ -102,6 +104,10 @@ void vm_put_user(struct vm *vm);
  */
 long vm_call_funded(struct vm *vm, enum hv_call number, const u64 arguments[5]);
 
+/* The same with an answer in the call page. */
+long vm_call_funded_out(struct vm *vm, enum hv_call number, const u64 arguments[5], void *out,
+			size_t bytes);
+
 /* ---- extensions.c: KVM_CHECK_EXTENSION, for /dev/kvm and VMs alike. */
 int extension_value(long extension);
 
@@ -127,6 +133,28 @@ int memory_write(struct vm *vm, u64 gpa, const void *data, unsigned int bytes);
 
 /* The user address behind gpa, or 0. Context: memory_lock held. */
 u64 memory_uaddr(struct vm *vm, u64 gpa, bool write);
+
+/* The guest's memory at gpa was written for it, not by it. Context: memory_lock held. */
+void memory_mark_dirty(struct vm *vm, u64 gpa);
+
+/* ---- dirty.c: the log of pages written. Context of dirty_get() and the last two: memory_lock not
+ * held, of the others: held for writing. */
+
+#define DIRTY_LOG_WAYS (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
+
+struct kvm_dirty_log;
+struct kvm_clear_dirty_log;
+
+/* The region in the slot, mapped, is logged from now on: an enum hv_err negated, or 0. */
+long dirty_start(struct vm *vm, u32 slot);
+void dirty_stop(struct vm *vm, u32 slot);
+void dirty_all(struct vm *vm, u32 slot);
+
+int dirty_get(struct vm *vm, const struct kvm_dirty_log *log);
+int dirty_clear(struct vm *vm, const struct kvm_clear_dirty_log *log);
+
+/* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
+int dirty_log_manually(struct vm *vm, u64 how);
 
 /* ---- pool.c */
 

@@ -89,11 +89,16 @@ static void set_region(struct input *in)
 		int plan;
 
 		wanted.readonly = TAKE(in, uint8_t) & 1;
+		wanted.logged = TAKE(in, uint8_t) & 1;
 		plan = region_plan(&table, slot, &wanted);
-		must(plan == REGION_NOTHING || plan == -EINVAL || plan == -EEXIST ||
-		     plan == REGION_CREATE || plan == REGION_DELETE || plan == REGION_MOVE);
-		must((plan == REGION_DELETE || plan == REGION_MOVE) <= !!old.bytes);
-		if (plan == REGION_CREATE || plan == REGION_MOVE)
+		must(plan == REGION_NOTHING || plan == REGION_LOG || plan == -EINVAL ||
+		     plan == -EEXIST || plan == REGION_CREATE || plan == REGION_DELETE ||
+		     plan == REGION_MOVE);
+		must((plan == REGION_DELETE || plan == REGION_MOVE || plan == REGION_LOG) <=
+		     !!old.bytes);
+		must((plan == REGION_LOG) <=
+		     (old.logged != wanted.logged && old.gpa == wanted.gpa));
+		if (plan == REGION_CREATE || plan == REGION_MOVE || plan == REGION_LOG)
 			region_set(&table, slot, &wanted);
 		else if (plan == REGION_DELETE)
 			memset(&table.slot[slot], 0, sizeof(table.slot[slot]));

@@ -99,3 +99,19 @@ TEST(a_region_is_found_wherever_its_slot_is)
 	region_set(&table, REGION_SLOTS - 1, &gone);
 	CHECK_EQ(region_find(&table, 0), -1);
 }
+
+TEST(logging_begins_and_ends_in_place)
+{
+	struct region_table table = {.slot[0] = range(MIB, MIB)};
+	struct region_range wanted = range(MIB, MIB), moved = range(4 * MIB, MIB);
+
+	wanted.logged = true;
+	CHECK_EQ(plan(&table, 0, wanted), REGION_LOG);
+	table.slot[0].logged = true;
+	CHECK_EQ(plan(&table, 0, wanted), REGION_NOTHING);
+	CHECK_EQ(plan(&table, 0, range(MIB, MIB)), REGION_LOG);
+	moved.uaddr = wanted.uaddr;
+	CHECK_EQ(plan(&table, 0, moved), REGION_MOVE);
+	wanted.readonly = true;
+	CHECK_EQ(plan(&table, 0, wanted), -EINVAL);
+}

@@ -534,6 +534,90 @@ TEST(a_flag_set_by_the_processor_is_not_lost)
 		CHECK(ept_lookup(&e, GPA(at), &leaf) && (leaf.entry & EPT_DIRTY));
 }
 
+/* What a processor does when it writes through a translation that it has not cached. */
+static void guest_writes(struct ept *e, uint64_t gpa)
+{
+	unsigned int level;
+
+	*ept_entry(e, gpa, EPT_4K, &level) |= EPT_DIRTY | EPT_ACCESSED;
+}
+
+TEST(dirty_pages_are_those_written)
+{
+	uint64_t bitmap[16], bytes = 1000 * PAGE_SIZE, base = FRAME_SIZE - 3 * PAGE_SIZE;
+	struct ept e = fresh(EPT_1G);
+	struct ept_leaf leaf;
+
+	CHECK_EQ(ept_map(&e, GPA(base), HPA(64 * MIB + base), bytes, EPT_RWX, EPT_2M), 0);
+	CHECK_EQ(level_at(&e, FRAME_SIZE), EPT_2M);
+	memset(bitmap, 0xff, sizeof(bitmap));
+	CHECK_EQ(ept_take_dirty(&e, GPA(base), bytes, bitmap), 0);
+	for (unsigned int i = 0; i < 16; i++)
+		CHECK_EQ(bitmap[i], 0);
+	CHECK_EQ(level_at(&e, FRAME_SIZE), EPT_4K);
+	for (unsigned int n = 0; n < 1000; n += 77)
+		guest_writes(&e, base + n * PAGE_SIZE);
+	CHECK_EQ(ept_take_dirty(&e, GPA(base), bytes, bitmap), 0);
+	for (unsigned int n = 0; n < 1000; n++) {
+		CHECK_EQ(bitmap[n / 64] >> n % 64 & 1, n % 77 == 0);
+		CHECK_EQ(walk(&e, base + n * PAGE_SIZE), (64 * MIB + base + n * PAGE_SIZE) | 7);
+	}
+	CHECK_EQ(bitmap[15] >> (1000 % 64), 0);
+	CHECK_EQ(ept_take_dirty(&e, GPA(base), bytes, bitmap), 0); /* once */
+	for (unsigned int i = 0; i < 16; i++)
+		CHECK_EQ(bitmap[i], 0);
+	CHECK(ept_lookup(&e, GPA(base), &leaf) && (leaf.entry & EPT_ACCESSED));
+}
+
+TEST(dirty_large_leaf_counts_wholly)
+{
+	uint64_t bitmap[17];
+	struct ept e = fresh(EPT_1G);
+
+	CHECK_EQ(ept_map(&e, GPA(GIB), HPA(GIB), GIB, EPT_RWX, EPT_1G), 0);
+	guest_writes(&e, GIB + 12345);
+	bitmap[16] = 77;
+	CHECK_EQ(ept_take_dirty(&e, GPA(GIB + FRAME_SIZE), 1024 * PAGE_SIZE, bitmap), 0);
+	for (unsigned int i = 0; i < 16; i++)
+		CHECK_EQ(bitmap[i], UINT64_MAX);
+	CHECK_EQ(bitmap[16], 77);
+	CHECK_EQ(level_at(&e, GIB + FRAME_SIZE), EPT_4K);
+	CHECK_EQ(level_at(&e, GIB), EPT_2M);
+}
+
+TEST(dirty_of_what_is_not_mapped)
+{
+	uint64_t bitmap[16];
+	struct ept e = fresh(EPT_1G);
+	uint64_t tables = e.tables;
+
+	CHECK_EQ(ept_take_dirty(&e, GPA(0), 1024 * PAGE_SIZE, bitmap), 0);
+	CHECK_EQ(bitmap[0] | bitmap[15], 0);
+	CHECK_EQ(e.tables, tables);
+	CHECK_EQ(ept_take_dirty(&e, GPA(12), PAGE_SIZE, bitmap), -HV_ERR_INVAL);
+	CHECK_EQ(ept_take_dirty(&e, GPA(EPT_LIMIT), PAGE_SIZE, bitmap), -HV_ERR_INVAL);
+}
+
+TEST(dirty_flags_wait_for_tables)
+{
+	uint64_t bitmap[16];
+	struct ept e = fresh(EPT_1G);
+	void *taken[POOL];
+	unsigned int n = 0;
+
+	CHECK_EQ(ept_map(&e, GPA(0), HPA(0), 2 * FRAME_SIZE, EPT_RWX, EPT_2M), 0);
+	guest_writes(&e, 0);
+	while (free_count > 1)
+		taken[n++] = page_alloc(NULL);
+	CHECK_EQ(ept_take_dirty(&e, GPA(0), 1024 * PAGE_SIZE, bitmap), -HV_ERR_NOMEM);
+	while (n)
+		page_free(taken[--n]);
+	CHECK_EQ(ept_take_dirty(&e, GPA(0), 1024 * PAGE_SIZE, bitmap), 0);
+	CHECK_EQ(bitmap[0], UINT64_MAX);
+	CHECK_EQ(bitmap[7], UINT64_MAX);
+	CHECK_EQ(bitmap[8], 0);
+}
+
 /* ---- the control domain */
 
 static const struct mtrr_map types = {

@@ -2,7 +2,7 @@
 # kvm-check, the client that tests /dev/kvm from outside, and the modules of Linux's own KVM, on which
 # the client is tested itself (in QEMU's translator, which has AMD's virtualization).
 
-KVM_CHECK_SOURCES := $(addprefix tests/kvm/,check.c check_chips.c check_cpu.c check_events.c check_keep.c check_pool.c check_stats.c client.c) tests/kvm/guest.S
+KVM_CHECK_SOURCES := $(addprefix tests/kvm/,check.c check_chips.c check_cpu.c check_dirty.c check_events.c check_keep.c check_pool.c check_stats.c client.c) tests/kvm/guest.S
 KVM_MODULES := virt/lib/irqbypass.ko arch/x86/kvm/kvm.ko arch/x86/kvm/kvm-amd.ko \
 	drivers/crypto/ccp/ccp.ko
 

@@ -33,7 +33,7 @@ struct client {
 extern const uint8_t guest_start[], guest_end[], guest_ports[], guest_mmio[], guest_strings[],
 	guest_idle[], guest_spin[], guest_writer[], guest_doorbells[], guest_shutdown[],
 	guest_pic[], guest_ioapic[], guest_stack_on_device[], guest_xsave_size[], guest_deadline[],
-	guest_starts_another[], guest_another[], guest_handlers[], guest_nmi[];
+	guest_starts_another[], guest_toucher[], guest_another[], guest_handlers[], guest_nmi[];
 
 /* A VM with memory at 0, split irqchip and `vcpus` vCPUs; the first starts at `entry`. */
 void client_create(struct client *client, unsigned int vcpus, const uint8_t *entry);
@@ -97,6 +97,10 @@ void check_pool(void);
 /* check_keep.c */
 void check_keep(void);
 void check_leave(void);
+
+/* check_dirty.c */
+void check_dirty(void);
+void check_dirty_by_hand(void);
 
 /* check_chips.c */
 void check_pic(void);

@@ -19,7 +19,7 @@
 #pragma once
 
 #define HV_ABI_MAJOR   0
-#define HV_ABI_MINOR   10
+#define HV_ABI_MINOR   11
 #define HV_ABI_VERSION ((HV_ABI_MAJOR << 16) | HV_ABI_MINOR)
 
 #define HV_CPUID_SIGNATURE 0x40000000u
@@ -68,7 +68,9 @@
 	X(29, CPU_DEAD, cpu_dead, "cpu that Linux took offline -> 0: owes nothing until its INIT") \
 	X(30, POOL_SCRUB, pool_scrub, "-> 1: zeroed 128 KiB of free memory; 0: all of it is zero") \
 	X(31, VM_NAME, vm_name,                                                                    \
-	  "vm; page: struct hv_vm_name -> 0; EXIST: another VM has that UUID or name")
+	  "vm; page: struct hv_vm_name -> 0; EXIST: another VM has that UUID or name")             \
+	X(32, VM_DIRTY, vm_dirty,                                                                  \
+	  "vm, gpa, bytes -> epoch; page: bitmap, bit = page written; RDX as for VM_MAP")
 
 enum hv_call {
 #define X(number, NAME, name, text) HV_CALL_##NAME = number,
@@ -100,7 +102,15 @@ enum hv_selftest {
 #define HV_MAP_EXEC  4u
 #define HV_MAP_LENT                                                                                \
 	8u /* memory of the control domain, pinned by the driver for the mapping's life */
-#define HV_MAP_DIRTY 16u /* 4 KiB leaves, for dirty logging */
+#define HV_MAP_DIRTY 16u /* 4 KiB leaves, for VM_DIRTY */
+
+/*
+ * HV_CALL_VM_DIRTY: which of at most HV_DIRTY_PAGES pages the guest has written since this was last
+ * asked, or since they were mapped. Larger leaves become 4 KiB ones, and count as written wholly if
+ * they were at all. Writes after the epoch is paid are seen by the next call; those before it may
+ * be in neither answer. UNSUPPORTED: the processor keeps no dirty flags in EPT.
+ */
+#define HV_DIRTY_PAGES 8192
 
 /*
  * HV_CALL_VCPU_APIC: an access to a vCPU's xAPIC page that needed decoding. It exits as INSN with

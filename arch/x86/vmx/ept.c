@@ -344,6 +344,41 @@ int ept_retype(struct ept *e, gpa_t gpa, uint64_t bytes, enum memory_type type)
 	return 0;
 }
 
+static bool take_dirty(uint64_t *entry)
+{
+	uint64_t old = entry_load(entry);
+
+	while (is_present(old) && (old & EPT_DIRTY))
+		if (entry_replace(entry, &old, old & ~EPT_DIRTY))
+			return true;
+	return false;
+}
+
+int ept_take_dirty(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t *bitmap)
+{
+	uint64_t end = gpa.v + bytes;
+	unsigned int level;
+
+	if (!range_valid(gpa, bytes))
+		return -HV_ERR_INVAL;
+	for (uint64_t pos = gpa.v; pos < end; pos = advance(pos, level, end)) {
+		if (!is_present(entry_load(ept_entry(e, pos, EPT_4K, &level))))
+			continue;
+		if (make_tables(e, pos, EPT_4K))
+			return -HV_ERR_NOMEM;
+		level = EPT_2M;
+	}
+	for (uint64_t n = 0; n < bytes / PAGE_SIZE; n++) {
+		uint64_t *entry = ept_entry(e, gpa.v + n * PAGE_SIZE, EPT_4K, &level);
+
+		if (n % 64 == 0)
+			bitmap[n / 64] = 0;
+		if (level == EPT_4K && take_dirty(entry))
+			bitmap[n / 64] |= BIT64(n % 64);
+	}
+	return 0;
+}
+
 int ept_set(struct ept *e, gpa_t gpa, unsigned int level, hpa_t hpa, uint64_t attr,
 	    struct ept_freed *freed)
 {

@@ -132,6 +132,14 @@ int ept_split_edges(struct ept *e, gpa_t gpa, uint64_t bytes) __must_use;
 int ept_retype(struct ept *e, gpa_t gpa, uint64_t bytes, enum memory_type type) __must_use;
 
 /**
+ * Which pages of the range were written: bit n of @bitmap, all of whose words for the range are
+ * written, for its page n. Leaves become 4 KiB ones first (-HV_ERR_NOMEM: no flag is touched), then
+ * their dirty flags are taken. Leaves a TLB debt: processors that hold a translation as dirty set
+ * no flag.
+ */
+int ept_take_dirty(struct ept *e, gpa_t gpa, uint64_t bytes, uint64_t *bitmap) __must_use;
+
+/**
  * Make the entry of @level (EPT_4K, EPT_2M) at @gpa map @hpa with @attr, or nothing if @attr is 0,
  * whatever it was: a leaf above is split, a table below goes to @freed. For holes: a frame lent,
  * taken away, or replaced by a sink page. -HV_ERR_NOMEM (at most 3 pages): unchanged. Leaves a TLB

@@ -131,6 +131,17 @@ bool virt_vm_fetch(struct vm *vm, gpa_t gpa)
 	return ok;
 }
 
+int64_t virt_vm_dirty(struct vm *vm, gpa_t gpa, uint64_t bytes, uint64_t *bitmap)
+{
+	int err;
+
+	if (!vmx_has(VMX_OPT_EPT_AD))
+		return -HV_ERR_UNSUPPORTED;
+	collect_tables(vm);
+	err = ept_take_dirty(&vm->virt->ept, gpa, bytes, bitmap);
+	return err ? err : (int64_t)debt_new(&tlb_debt);
+}
+
 static bool is_lent(hpa_t hpa)
 {
 	const struct frame *f = owner_of(&pool, hpa);
