@@ -185,6 +185,30 @@ def test_write_protected_stick_is_used_all_the_same(tmp_path):
 
 
 @pytest.mark.full
+def test_debian_from_a_write_protected_stick(machine, tmp_path):
+    """One that was used before: QEMU's USB stick takes no write, which the kernel is told as by a real one's switch."""
+    image = make_disk(tmp_path, "--root", BUILD / "control-domain/debian.squashfs",
+                      initramfs=BUILD / "control-domain/initramfs-drivers")
+    without_hypervisor(image)
+    put(image, "authorized_keys", medium.ssh_key().with_suffix(".pub").read_bytes())
+    put(image, "settings.conf", b"host_name = nest-7\n")
+    (tmp_path / "kept").write_text("kept\n")
+    words = "mkdir system\nmkdir system/changes\nmkdir system/changes/root\n" \
+        f"write {tmp_path}/kept system/changes/root/kept\n"
+    subprocess.run(["/usr/sbin/debugfs", "-w", "-f", "-", f"{image}?offset={data_partition(image)}"], input=words,
+                   check=True, text=True, capture_output=True, timeout=60)
+    started = machine(stick_read_only=str(image), emulator="qemu-tcg", memory=2048, limit=1800, patience=30)
+    started.wait(r"hornero: /dev/sda3 \(hornero-data\) is write-protected: what is on it is used, "
+                 "what is changed is lost at reboot", 600)
+    started.wait(READY, 900)
+    assert told(started, "cat /sys/block/sda/ro /root/kept; hostname").split() == ["1", "kept", "nest-7"]
+    assert "lost at reboot" in told(started, "cat /etc/motd")
+    assert told(started, "systemctl is-system-running --wait; systemctl --failed --plain --no-legend") == "running\n"
+    told(started, "echo new >/root/new && echo new >/var/lib/hornero/new && findmnt -no FSTYPE /")
+    assert "nest" in told(started, "vm create nest --image demo --disk 16M -m 96M && vm list")
+
+
+@pytest.mark.full
 def test_release_is_checked_and_written_as_the_readme_says(tmp_path):
     """With a key made for this alone; the stick is a file. The other tests start what it is made of."""
     home, folder = tmp_path / "gnupg", tmp_path / "release"
