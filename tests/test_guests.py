@@ -61,11 +61,13 @@ class TestGuests:
         gone(control, "one")
         assert pool_free(control) == before
 
-    def test_two_guests_one_with_two_cpus(self, control):
+    def test_two_guests_with_two_and_four_cpus(self, control):
         before = pool_free(control)
         start(control, "alpha", "-m", "96M", "-c", "2")
-        start(control, "beta", "-m", "96M")
-        told(control, f"type_to alpha 'echo cpus=$(nproc)=' 0; wait_for alpha 'cpus=2=' {GUEST_SECONDS}")
+        start(control, "beta", "-m", "128M", "-c", "4")  # twice what the machine has
+        for name, cpus in ("alpha", 2), ("beta", 4):
+            told(control, f"type_to {name} 'echo cpus=$(nproc)=$(grep -c ^processor /proc/cpuinfo)=' 0; "
+                          f"wait_for {name} 'cpus={cpus}={cpus}=' {GUEST_SECONDS}")
         exits = json.loads(told(control, "hornero stats --json"))
         assert re.search(r"CPUID", json.dumps(exits))
         gone(control, "alpha", "beta")
