@@ -14,7 +14,7 @@ import pytest
 from bench import medium
 from bench.machine import READY
 from bench.medium import TOP
-from test_disk import HALTED, reset, said, told
+from test_disk import HALTED, said, told
 from test_packages import make_packages
 
 INSTALLED = TOP / "tests/installed"
@@ -198,7 +198,7 @@ def test_starts_in_vain_lead_back_to_linux_and_a_purge_takes_all_away(machine, i
     for _ in range(3):
         started.wait(HALTED, 600, start=seen)
         seen = said(started)
-        reset(started)
+        started.qmp("system_reset")
     started.wait("Hornero did not come up three times in a row", 300, start=seen)
     started.wait(READY, 900, start=seen)
     state = told(started, "hornero boot")
