@@ -234,22 +234,41 @@ static double mib(uint64_t bytes)
 	return (double)bytes / (double)MIB;
 }
 
-/* Page tables: one page for a GiB, and one for each frame where code needs small pages. */
-static uint64_t pool_extra(const struct definition *definition)
+/*
+ * What a VM with @memory bytes takes besides: a device model of this Linux's memory or, of the
+ * pool, the hypervisor's tables. Page tables are one page for a GiB, and one for each frame where
+ * code needs small pages.
+ */
+static uint64_t extra_bytes(const struct definition *definition, uint64_t memory)
 {
 	struct hv_info info;
-	uint64_t pages = VM_PAGES + VCPU_PAGES * definition->cpus + definition->memory_bytes / GIB;
+	uint64_t pages = VM_PAGES + VCPU_PAGES * definition->cpus + memory / GIB;
 
-	if (ask_hypervisor(&info) && !(info.features & 1ull << HV_FEATURE_LARGE_CODE))
-		pages += definition->memory_bytes / FRAME_BYTES;
+	if (!ask_hypervisor(&info))
+		return PROCESS_BYTES;
+	if (!(info.features & 1ull << HV_FEATURE_LARGE_CODE))
+		pages += memory / FRAME_BYTES;
 	return (pages + FRAME_PAGES - 1) / FRAME_PAGES * FRAME_BYTES;
 }
 
-/* @extra bytes besides the VM's memory, which are for @what. */
-static int refuse_memory(const char *name, const struct definition *definition, uint64_t available,
-			 uint64_t extra, const char *what, struct reason *why)
+/* The most memory for which @available bytes are enough. */
+static uint64_t most_memory(const struct definition *definition, uint64_t available)
 {
-	uint64_t fits = available > extra ? (available - extra) / FRAME_BYTES * FRAME_BYTES : 0;
+	uint64_t fits = available / FRAME_BYTES * FRAME_BYTES, wanted;
+
+	while (fits && (wanted = fits + extra_bytes(definition, fits)) > available) {
+		uint64_t less = (wanted - available + FRAME_BYTES - 1) / FRAME_BYTES * FRAME_BYTES;
+
+		fits -= less < fits ? less : fits;
+	}
+	return fits;
+}
+
+static int refuse_memory(const char *name, const struct definition *definition, uint64_t available,
+			 const char *what, struct reason *why)
+{
+	uint64_t fits = most_memory(definition, available);
+	uint64_t extra = extra_bytes(definition, definition->memory_bytes);
 	char room[32], remedy[128] = "";
 
 	if (fits >= 16 * MIB)
@@ -266,10 +285,10 @@ static int check_memory(const char *name, const struct definition *definition, s
 {
 	bool is_pool;
 	uint64_t available = machine_free_memory(&is_pool), own = linux_free_memory();
-	uint64_t extra = is_pool ? pool_extra(definition) : PROCESS_BYTES;
+	uint64_t extra = extra_bytes(definition, definition->memory_bytes);
 
 	if (available && definition->memory_bytes + extra > available)
-		return refuse_memory(name, definition, available, extra,
+		return refuse_memory(name, definition, available,
 				     is_pool ? "the hypervisor's tables" : "device model", why);
 	if (is_pool && own && own < PROCESS_BYTES)
 		return reason_set(why,
