@@ -6,12 +6,6 @@
  */
 #include "convert.h"
 
-#ifdef __KERNEL__
-#include <linux/string.h>
-#else
-#include <string.h>
-#endif
-
 #define ACCESS_UNUSABLE (1u << 16)
 
 #define INJECT_VALID	  (1u << 31)

@@ -7,16 +7,11 @@
  */
 #pragma once
 
-#ifdef __KERNEL__
-#include <linux/types.h>
-#else
-#include <stdbool.h>
-#include <stdint.h>
-#endif
-
 #include <linux/kvm.h>
 
 #include "abi/vcpu.h"
+
+#include "pure.h"
 
 void convert_regs_to_kvm(const struct hv_gprs *gprs, struct kvm_regs *kvm);
 void convert_regs_from_kvm(const struct kvm_regs *kvm, struct hv_gprs *gprs);

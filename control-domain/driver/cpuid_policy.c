@@ -6,12 +6,6 @@
 #include "abi/vcpu.h"
 #include "cpuid_policy.h"
 
-#ifdef __KERNEL__
-#include <linux/string.h>
-#else
-#include <string.h>
-#endif
-
 #define B(n) (1u << (n))
 
 #define LEAF1_ECX                                                                                  \

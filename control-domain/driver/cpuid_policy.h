@@ -13,14 +13,9 @@
  */
 #pragma once
 
-#ifdef __KERNEL__
-#include <linux/types.h>
-#else
-#include <stdbool.h>
-#include <stdint.h>
-#endif
-
 #include <linux/kvm.h>
+
+#include "pure.h"
 
 struct cpuid_regs_out {
 	uint32_t eax, ebx, ecx, edx;

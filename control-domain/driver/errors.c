@@ -6,12 +6,6 @@
  */
 #include "errors.h"
 
-#ifdef __KERNEL__
-#include <linux/errno.h>
-#else
-#include <errno.h>
-#endif
-
 #include "abi/err.h"
 
 static const short errno_of[] = {

@@ -5,13 +5,7 @@
  */
 #pragma once
 
-#ifdef __KERNEL__
-#include <linux/types.h>
-#else
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#endif
+#include "pure.h"
 
 /*
  * The errno, negated, for a hypercall's negative result; results >= 0 are returned as they are.

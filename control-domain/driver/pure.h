@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the driver's pure code (insn_*.c, gwalk.c) needs from its world: fixed-width types and the
- * memory functions, from the kernel's headers or from the C library's. Pure code includes nothing
- * else, so it compiles into hornero.ko and, unchanged, into the host tests and fuzzers.
+ * What the driver's pure code needs from its world: fixed-width types, error numbers and the memory
+ * functions, from the kernel's headers or from the C library's. Beyond it, pure code includes only
+ * headers of interfaces (linux/kvm.h, abi/), so it compiles into hornero.ko and, unchanged, into
+ * the host tests and fuzzers.
  */
 #pragma once
 
 #ifdef __KERNEL__
-#include <linux/types.h>
+#include <linux/errno.h>
 #include <linux/string.h>
+#include <linux/types.h>
 #else
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

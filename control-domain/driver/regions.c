@@ -5,12 +5,6 @@
  */
 #include "regions.h"
 
-#ifdef __KERNEL__
-#include <linux/errno.h>
-#else
-#include <errno.h>
-#endif
-
 static bool range_valid(const struct region_range *range)
 {
 	if ((range->gpa | range->bytes | range->uaddr) & (REGION_PAGE - 1))

@@ -8,12 +8,7 @@
  */
 #pragma once
 
-#ifdef __KERNEL__
-#include <linux/types.h>
-#else
-#include <stdbool.h>
-#include <stdint.h>
-#endif
+#include "pure.h"
 
 #define REGION_SLOTS	 128
 #define REGION_PAGE	 4096ull

@@ -2,14 +2,6 @@
 /* GSI routing, see routing.h. */
 #include "routing.h"
 
-#ifdef __KERNEL__
-#include <linux/errno.h>
-#include <linux/string.h>
-#else
-#include <errno.h>
-#include <string.h>
-#endif
-
 #define MSI_DATA_VECTOR	    0xffu
 #define MSI_DATA_MODE(data) ((data) >> 8 & 7)
 #define MSI_DATA_LEVEL	    (1u << 15)

@@ -9,14 +9,9 @@
  */
 #pragma once
 
-#ifdef __KERNEL__
-#include <linux/types.h>
-#else
-#include <stdbool.h>
-#include <stdint.h>
-#endif
-
 #include <linux/kvm.h>
+
+#include "pure.h"
 
 #define ROUTING_MAX 1024 /* lines, and so entries */
 
