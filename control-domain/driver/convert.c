@@ -31,58 +31,53 @@ enum inject_type {
 #define EFER_LMA_BIT (1ull << 10)
 #define EFER_KNOWN   (1ull | EFER_LME_BIT | EFER_LMA_BIT | 1ull << 11) /* SCE, LME, LMA, NXE */
 
-#define XSAVE_FCW	0
-#define XSAVE_FSW	2
-#define XSAVE_FTW	4
-#define XSAVE_FOP	6
-#define XSAVE_FIP	8
-#define XSAVE_FDP	16
-#define XSAVE_MXCSR	24
-#define XSAVE_ST	32
-#define XSAVE_XMM	160
 #define XSAVE_BV	512
 #define XSAVE_BV_FP_SSE 3u
 
+/* What both sides name alike; of struct kvm_fpu, where the legacy area has it. */
+#define GPR_LIST(X)                                                                                \
+	X(rax)                                                                                     \
+	X(rbx)                                                                                     \
+	X(rcx)                                                                                     \
+	X(rdx)                                                                                     \
+	X(rsi)                                                                                     \
+	X(rdi)                                                                                     \
+	X(rsp)                                                                                     \
+	X(rbp)                                                                                     \
+	X(r8)                                                                                      \
+	X(r9)                                                                                      \
+	X(r10)                                                                                     \
+	X(r11)                                                                                     \
+	X(r12)                                                                                     \
+	X(r13)                                                                                     \
+	X(r14)                                                                                     \
+	X(r15)
+#define SEGMENT_LIST(X) X(cs) X(ds) X(es) X(fs) X(gs) X(ss) X(tr) X(ldt)
+#define TABLE_LIST(X)	X(gdt) X(idt)
+#define CONTROL_LIST(X) X(cr0) X(cr2) X(cr3) X(cr4) X(cr8) X(efer) X(apic_base)
+#define FPU_LIST(X)                                                                                \
+	X(fcw, 0)                                                                                  \
+	X(fsw, 2)                                                                                  \
+	X(ftwx, 4)                                                                                 \
+	X(last_opcode, 6)                                                                          \
+	X(last_ip, 8)                                                                              \
+	X(last_dp, 16)                                                                             \
+	X(mxcsr, 24)                                                                               \
+	X(fpr, 32)                                                                                 \
+	X(xmm, 160)
+
 void convert_regs_to_kvm(const struct hv_gprs *gprs, struct kvm_regs *kvm)
 {
-	kvm->rax = gprs->rax;
-	kvm->rbx = gprs->rbx;
-	kvm->rcx = gprs->rcx;
-	kvm->rdx = gprs->rdx;
-	kvm->rsi = gprs->rsi;
-	kvm->rdi = gprs->rdi;
-	kvm->rsp = gprs->rsp;
-	kvm->rbp = gprs->rbp;
-	kvm->r8 = gprs->r8;
-	kvm->r9 = gprs->r9;
-	kvm->r10 = gprs->r10;
-	kvm->r11 = gprs->r11;
-	kvm->r12 = gprs->r12;
-	kvm->r13 = gprs->r13;
-	kvm->r14 = gprs->r14;
-	kvm->r15 = gprs->r15;
+#define X(name) kvm->name = gprs->name;
+	GPR_LIST(X)
+#undef X
 }
 
 void convert_regs_from_kvm(const struct kvm_regs *kvm, struct hv_gprs *gprs)
 {
-	*gprs = (struct hv_gprs){
-		.rax = kvm->rax,
-		.rbx = kvm->rbx,
-		.rcx = kvm->rcx,
-		.rdx = kvm->rdx,
-		.rsi = kvm->rsi,
-		.rdi = kvm->rdi,
-		.rsp = kvm->rsp,
-		.rbp = kvm->rbp,
-		.r8 = kvm->r8,
-		.r9 = kvm->r9,
-		.r10 = kvm->r10,
-		.r11 = kvm->r11,
-		.r12 = kvm->r12,
-		.r13 = kvm->r13,
-		.r14 = kvm->r14,
-		.r15 = kvm->r15,
-	};
+#define X(name) gprs->name = kvm->name;
+	GPR_LIST(X)
+#undef X
 }
 
 static struct kvm_segment segment_to_kvm(const struct hv_segment *segment)
@@ -135,23 +130,15 @@ static struct hv_table table_from_kvm(const struct kvm_dtable *kvm)
 void convert_sregs_to_kvm(const struct hv_sregs *sregs, struct kvm_sregs *kvm)
 {
 	memset(kvm, 0, sizeof(*kvm));
-	kvm->cs = segment_to_kvm(&sregs->cs);
-	kvm->ds = segment_to_kvm(&sregs->ds);
-	kvm->es = segment_to_kvm(&sregs->es);
-	kvm->fs = segment_to_kvm(&sregs->fs);
-	kvm->gs = segment_to_kvm(&sregs->gs);
-	kvm->ss = segment_to_kvm(&sregs->ss);
-	kvm->tr = segment_to_kvm(&sregs->tr);
-	kvm->ldt = segment_to_kvm(&sregs->ldt);
-	kvm->gdt = table_to_kvm(&sregs->gdt);
-	kvm->idt = table_to_kvm(&sregs->idt);
-	kvm->cr0 = sregs->cr0;
-	kvm->cr2 = sregs->cr2;
-	kvm->cr3 = sregs->cr3;
-	kvm->cr4 = sregs->cr4;
-	kvm->cr8 = sregs->cr8;
-	kvm->efer = sregs->efer;
-	kvm->apic_base = sregs->apic_base;
+#define X(name) kvm->name = segment_to_kvm(&sregs->name);
+	SEGMENT_LIST(X)
+#undef X
+#define X(name) kvm->name = table_to_kvm(&sregs->name);
+	TABLE_LIST(X)
+#undef X
+#define X(name) kvm->name = sregs->name;
+	CONTROL_LIST(X)
+#undef X
 }
 
 bool convert_sregs_valid(const struct kvm_sregs *kvm, uint64_t cr4_allowed)
@@ -168,23 +155,15 @@ bool convert_sregs_valid(const struct kvm_sregs *kvm, uint64_t cr4_allowed)
 void convert_sregs_from_kvm(const struct kvm_sregs *kvm, struct hv_sregs *sregs)
 {
 	memset(sregs, 0, sizeof(*sregs));
-	sregs->cs = segment_from_kvm(&kvm->cs);
-	sregs->ds = segment_from_kvm(&kvm->ds);
-	sregs->es = segment_from_kvm(&kvm->es);
-	sregs->fs = segment_from_kvm(&kvm->fs);
-	sregs->gs = segment_from_kvm(&kvm->gs);
-	sregs->ss = segment_from_kvm(&kvm->ss);
-	sregs->tr = segment_from_kvm(&kvm->tr);
-	sregs->ldt = segment_from_kvm(&kvm->ldt);
-	sregs->gdt = table_from_kvm(&kvm->gdt);
-	sregs->idt = table_from_kvm(&kvm->idt);
-	sregs->cr0 = kvm->cr0;
-	sregs->cr2 = kvm->cr2;
-	sregs->cr3 = kvm->cr3;
-	sregs->cr4 = kvm->cr4;
-	sregs->cr8 = kvm->cr8;
-	sregs->efer = kvm->efer;
-	sregs->apic_base = kvm->apic_base;
+#define X(name) sregs->name = segment_from_kvm(&kvm->name);
+	SEGMENT_LIST(X)
+#undef X
+#define X(name) sregs->name = table_from_kvm(&kvm->name);
+	TABLE_LIST(X)
+#undef X
+#define X(name) sregs->name = kvm->name;
+	CONTROL_LIST(X)
+#undef X
 }
 
 static bool injects(const struct hv_events *events, enum inject_type type)
@@ -330,27 +309,15 @@ bool convert_activity_from_kvm(uint32_t mp_state, uint32_t *activity)
 void convert_fpu_to_kvm(const uint8_t *xsave, struct kvm_fpu *kvm)
 {
 	memset(kvm, 0, sizeof(*kvm));
-	memcpy(&kvm->fcw, xsave + XSAVE_FCW, sizeof(kvm->fcw));
-	memcpy(&kvm->fsw, xsave + XSAVE_FSW, sizeof(kvm->fsw));
-	memcpy(&kvm->ftwx, xsave + XSAVE_FTW, sizeof(kvm->ftwx));
-	memcpy(&kvm->last_opcode, xsave + XSAVE_FOP, sizeof(kvm->last_opcode));
-	memcpy(&kvm->last_ip, xsave + XSAVE_FIP, sizeof(kvm->last_ip));
-	memcpy(&kvm->last_dp, xsave + XSAVE_FDP, sizeof(kvm->last_dp));
-	memcpy(&kvm->mxcsr, xsave + XSAVE_MXCSR, sizeof(kvm->mxcsr));
-	memcpy(kvm->fpr, xsave + XSAVE_ST, sizeof(kvm->fpr));
-	memcpy(kvm->xmm, xsave + XSAVE_XMM, sizeof(kvm->xmm));
+#define X(name, at) memcpy(&kvm->name, xsave + (at), sizeof(kvm->name));
+	FPU_LIST(X)
+#undef X
 }
 
 void convert_fpu_from_kvm(const struct kvm_fpu *kvm, uint8_t *xsave)
 {
-	memcpy(xsave + XSAVE_FCW, &kvm->fcw, sizeof(kvm->fcw));
-	memcpy(xsave + XSAVE_FSW, &kvm->fsw, sizeof(kvm->fsw));
-	memcpy(xsave + XSAVE_FTW, &kvm->ftwx, sizeof(kvm->ftwx));
-	memcpy(xsave + XSAVE_FOP, &kvm->last_opcode, sizeof(kvm->last_opcode));
-	memcpy(xsave + XSAVE_FIP, &kvm->last_ip, sizeof(kvm->last_ip));
-	memcpy(xsave + XSAVE_FDP, &kvm->last_dp, sizeof(kvm->last_dp));
-	memcpy(xsave + XSAVE_MXCSR, &kvm->mxcsr, sizeof(kvm->mxcsr));
-	memcpy(xsave + XSAVE_ST, kvm->fpr, sizeof(kvm->fpr));
-	memcpy(xsave + XSAVE_XMM, kvm->xmm, sizeof(kvm->xmm));
+#define X(name, at) memcpy(xsave + (at), &kvm->name, sizeof(kvm->name));
+	FPU_LIST(X)
+#undef X
 	xsave[XSAVE_BV] |= XSAVE_BV_FP_SSE;
 }

@@ -49,8 +49,8 @@ struct irqchip_pit;
 /* Where the VM's PIT hangs; NULL without PIC and IOAPIC. */
 struct irqchip_pit **irqchip_pit_of(struct vm *vm);
 
-int irqchip_pit_create(struct vm *vm, const struct kvm_pit_config __user *user);
+int irqchip_pit_create(struct vm *vm, const struct kvm_pit_config *config);
 void irqchip_pit_stop(struct irqchip_pit *pit);
 int irqchip_pit_get_state(struct vm *vm, struct kvm_pit_state2 __user *user);
-int irqchip_pit_set_state(struct vm *vm, const struct kvm_pit_state2 __user *user);
+int irqchip_pit_set_state(struct vm *vm, const struct kvm_pit_state2 *state);
 bool irqchip_pit_port(struct irqchip_pit *pit, u16 port, bool in, u8 *data);

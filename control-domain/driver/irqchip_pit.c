@@ -99,31 +99,25 @@ int irqchip_pit_get_state(struct vm *vm, struct kvm_pit_state2 __user *user)
 	return copy_to_user(user, &state, sizeof(state)) ? -EFAULT : 0;
 }
 
-int irqchip_pit_set_state(struct vm *vm, const struct kvm_pit_state2 __user *user)
+int irqchip_pit_set_state(struct vm *vm, const struct kvm_pit_state2 *state)
 {
 	struct irqchip_pit **pit = irqchip_pit_of(vm);
-	struct kvm_pit_state2 state;
 
-	if (copy_from_user(&state, user, sizeof(state)))
-		return -EFAULT;
 	if (!pit || !*pit)
 		return -ENXIO;
 	spin_lock(&(*pit)->lock);
-	pit_restore(&(*pit)->pit, &state, ktime_get_ns());
+	pit_restore(&(*pit)->pit, state, ktime_get_ns());
 	spin_unlock(&(*pit)->lock);
 	restart(*pit);
 	return 0;
 }
 
-int irqchip_pit_create(struct vm *vm, const struct kvm_pit_config __user *user)
+int irqchip_pit_create(struct vm *vm, const struct kvm_pit_config *config)
 {
-	struct kvm_pit_config config;
 	struct irqchip_pit **place, *pit;
 	int err = 0;
 
-	if (copy_from_user(&config, user, sizeof(config)))
-		return -EFAULT;
-	if (config.flags & ~KVM_PIT_SPEAKER_DUMMY)
+	if (config->flags & ~KVM_PIT_SPEAKER_DUMMY)
 		return -EINVAL;
 	pit = kzalloc(sizeof(*pit), GFP_KERNEL_ACCOUNT);
 	if (!pit)
@@ -131,7 +125,7 @@ int irqchip_pit_create(struct vm *vm, const struct kvm_pit_config __user *user)
 	pit->vm = vm;
 	mutex_init(&pit->starting);
 	spin_lock_init(&pit->lock);
-	pit->has_speaker = config.flags & KVM_PIT_SPEAKER_DUMMY;
+	pit->has_speaker = config->flags & KVM_PIT_SPEAKER_DUMMY;
 	hrtimer_init(&pit->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	pit->timer.function = expired;
 	pit_reset(&pit->pit, ktime_get_ns());

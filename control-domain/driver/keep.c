@@ -136,18 +136,15 @@ static long set_name_locked(struct vm *vm, const struct hv_vm_name *name)
 	return 0;
 }
 
-int keep_set_name(struct vm *vm, const struct hv_vm_name __user *user)
+int keep_set_name(struct vm *vm, const struct hv_vm_name *name)
 {
-	struct hv_vm_name name;
 	long result;
 
-	if (copy_from_user(&name, user, sizeof(name)))
-		return -EFAULT;
-	if (!memchr_inv(name.uuid, 0, sizeof(name.uuid)))
+	if (!memchr_inv(name->uuid, 0, sizeof(name->uuid)))
 		return -EINVAL;
 	mutex_lock(&vm->lock);
 	down_write(&vm->memory_lock);
-	result = set_name_locked(vm, &name);
+	result = set_name_locked(vm, name);
 	up_write(&vm->memory_lock);
 	mutex_unlock(&vm->lock);
 	return hv_to_errno(result);

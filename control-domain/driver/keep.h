@@ -32,7 +32,7 @@ void keep_remove(struct vm *vm);
 bool keep_instead(struct vm *vm);
 
 /* HORNERO_SET_NAME, HORNERO_GET_NAME */
-int keep_set_name(struct vm *vm, const struct hv_vm_name __user *user);
+int keep_set_name(struct vm *vm, const struct hv_vm_name *name);
 int keep_get_name(struct vm *vm, struct hv_vm_name __user *user);
 
 /* HORNERO_OPEN_VM: a new descriptor, or an errno negated. HORNERO_DESTROY_VM. */

@@ -211,7 +211,7 @@ static struct kvm_msr_entry *copy_msrs(struct kvm_msrs __user *user, u32 *count)
 	return vmemdup_user(user->entries, *count * sizeof(struct kvm_msr_entry));
 }
 
-static long read_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user,
+static long move_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user, bool back,
 		      long (*access)(struct vcpu *vcpu, struct kvm_msr_entry *entry))
 {
 	struct kvm_msr_entry *entries;
@@ -222,7 +222,7 @@ static long read_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user,
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
 	done = each_msr(vcpu, entries, count, access);
-	if (done >= 0 && copy_to_user(user->entries, entries, count * sizeof(*entries)))
+	if (back && done >= 0 && copy_to_user(user->entries, entries, count * sizeof(*entries)))
 		done = -EFAULT;
 	kvfree(entries);
 	return done;
@@ -230,21 +230,12 @@ static long read_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user,
 
 long vcpu_get_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user)
 {
-	return read_msrs(vcpu, user, get_msr);
+	return move_msrs(vcpu, user, true, get_msr);
 }
 
 long vcpu_set_msrs(struct vcpu *vcpu, struct kvm_msrs __user *user)
 {
-	struct kvm_msr_entry *entries;
-	u32 count;
-	long done;
-
-	entries = copy_msrs(user, &count);
-	if (IS_ERR(entries))
-		return PTR_ERR(entries);
-	done = each_msr(vcpu, entries, count, set_msr);
-	kvfree(entries);
-	return done;
+	return move_msrs(vcpu, user, false, set_msr);
 }
 
 /* MSRs that are part of a guest's state: each can be read and the value written back. */
@@ -310,5 +301,5 @@ static long get_feature(struct vcpu *vcpu, struct kvm_msr_entry *entry)
 
 long msr_get_features(struct kvm_msrs __user *user)
 {
-	return read_msrs(NULL, user, get_feature);
+	return move_msrs(NULL, user, true, get_feature);
 }

@@ -116,29 +116,6 @@ void vm_put_user(struct vm *vm)
 	kref_put(&vm->users, vm_retire);
 }
 
-static int set_memory(struct vm *vm, void __user *user)
-{
-	struct kvm_userspace_memory_region region;
-
-	if (copy_from_user(&region, user, sizeof(region)))
-		return -EFAULT;
-	return memory_set_region(vm, &region);
-}
-
-static int get_dirty_log(struct vm *vm, void __user *user)
-{
-	struct kvm_dirty_log log;
-
-	return copy_from_user(&log, user, sizeof(log)) ? -EFAULT : dirty_get(vm, &log);
-}
-
-static int clear_dirty_log(struct vm *vm, void __user *user)
-{
-	struct kvm_clear_dirty_log log;
-
-	return copy_from_user(&log, user, sizeof(log)) ? -EFAULT : dirty_clear(vm, &log);
-}
-
 /* Once: what was promised stays. */
 static int limit_ids(struct vm *vm, u64 limit)
 {
@@ -153,51 +130,20 @@ static int limit_ids(struct vm *vm, u64 limit)
 	return err;
 }
 
-static int enable_cap(struct vm *vm, void __user *user)
+static int enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)
 {
-	struct kvm_enable_cap cap;
-
-	if (copy_from_user(&cap, user, sizeof(cap)))
-		return -EFAULT;
-	if (cap.flags)
+	if (cap->flags)
 		return -EINVAL;
-	switch (cap.cap) {
+	switch (cap->cap) {
 	case KVM_CAP_SPLIT_IRQCHIP:
-		return events_split_irqchip(vm, cap.args[0]);
+		return events_split_irqchip(vm, cap->args[0]);
 	case KVM_CAP_MAX_VCPU_ID:
-		return limit_ids(vm, cap.args[0]);
+		return limit_ids(vm, cap->args[0]);
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
-		return dirty_log_manually(vm, cap.args[0]);
+		return dirty_log_manually(vm, cap->args[0]);
 	default:
 		return -EINVAL;
 	}
-}
-
-static int signal_msi(struct vm *vm, void __user *user)
-{
-	struct kvm_msi msi;
-
-	if (copy_from_user(&msi, user, sizeof(msi)))
-		return -EFAULT;
-	return events_signal_msi(vm, &msi);
-}
-
-static int set_irqfd(struct vm *vm, void __user *user)
-{
-	struct kvm_irqfd args;
-
-	if (copy_from_user(&args, user, sizeof(args)))
-		return -EFAULT;
-	return irqfd_change(vm, &args);
-}
-
-static int set_ioeventfd(struct vm *vm, void __user *user)
-{
-	struct kvm_ioeventfd args;
-
-	if (copy_from_user(&args, user, sizeof(args)))
-		return -EFAULT;
-	return ioeventfd_change(vm, &args);
 }
 
 static int set_boot_id(struct vm *vm, unsigned long id)
@@ -211,15 +157,6 @@ static int set_boot_id(struct vm *vm, unsigned long id)
 		vm->boot_id = id;
 	mutex_unlock(&vm->lock);
 	return err;
-}
-
-static int create_pool_file(struct vm *vm, u64 __user *user)
-{
-	u64 bytes;
-
-	if (get_user(bytes, user))
-		return -EFAULT;
-	return pool_create_file(vm, bytes);
 }
 
 static int open_region(struct vm *vm, struct hornero_region __user *user)
@@ -241,11 +178,19 @@ static int open_region(struct vm *vm, struct hornero_region __user *user)
 	return fd;
 }
 
+/* part(vm, the structure that the user points to). */
+#define WITH_COPY(type, part)                                                                      \
+	({                                                                                         \
+		type copy;                                                                         \
+                                                                                                   \
+		copy_from_user(&copy, user, sizeof(copy)) ? -EFAULT : part(vm, &copy);             \
+	})
+
 static long vm_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct vm *vm = file->private_data;
 	void __user *user = (void __user *)argument;
-	u64 address;
+	u64 value;
 
 	if (vm->mm != current->mm)
 		return -EIO;
@@ -255,13 +200,13 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 	case KVM_CREATE_VCPU:
 		return vcpu_create(vm, argument);
 	case KVM_SET_USER_MEMORY_REGION:
-		return set_memory(vm, user);
+		return WITH_COPY(struct kvm_userspace_memory_region, memory_set_region);
 	case KVM_GET_DIRTY_LOG:
-		return get_dirty_log(vm, user);
+		return WITH_COPY(struct kvm_dirty_log, dirty_get);
 	case KVM_CLEAR_DIRTY_LOG:
-		return clear_dirty_log(vm, user);
+		return WITH_COPY(struct kvm_clear_dirty_log, dirty_clear);
 	case KVM_ENABLE_CAP:
-		return enable_cap(vm, user);
+		return WITH_COPY(struct kvm_enable_cap, enable_cap);
 	case KVM_SET_GSI_ROUTING:
 		return events_set_routing(vm, user);
 	case KVM_CREATE_IRQCHIP:
@@ -274,17 +219,17 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 	case KVM_IRQ_LINE_STATUS:
 		return events_irq_line(vm, user, command == KVM_IRQ_LINE_STATUS);
 	case KVM_CREATE_PIT2:
-		return irqchip_pit_create(vm, user);
+		return WITH_COPY(struct kvm_pit_config, irqchip_pit_create);
 	case KVM_GET_PIT2:
 		return irqchip_pit_get_state(vm, user);
 	case KVM_SET_PIT2:
-		return irqchip_pit_set_state(vm, user);
+		return WITH_COPY(struct kvm_pit_state2, irqchip_pit_set_state);
 	case KVM_SIGNAL_MSI:
-		return signal_msi(vm, user);
+		return WITH_COPY(struct kvm_msi, events_signal_msi);
 	case KVM_IRQFD:
-		return set_irqfd(vm, user);
+		return WITH_COPY(struct kvm_irqfd, irqfd_change);
 	case KVM_IOEVENTFD:
-		return set_ioeventfd(vm, user);
+		return WITH_COPY(struct kvm_ioeventfd, ioeventfd_change);
 	case KVM_SET_BOOT_CPU_ID:
 		return set_boot_id(vm, argument);
 	case KVM_SET_NR_MMU_PAGES:
@@ -295,13 +240,14 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 		 */
 		return argument > U32_MAX - 3 * PAGE_SIZE ? -EINVAL : 0;
 	case KVM_SET_IDENTITY_MAP_ADDR:
-		return copy_from_user(&address, user, sizeof(address)) ? -EFAULT : 0;
+		return copy_from_user(&value, user, sizeof(value)) ? -EFAULT : 0;
 	case KVM_GET_STATS_FD:
 		return argument ? -EINVAL : stats_create_file(vm, NULL);
 	case HORNERO_CREATE_POOL_FILE:
-		return create_pool_file(vm, user);
+		return copy_from_user(&value, user, sizeof(value)) ? -EFAULT
+								   : pool_create_file(vm, value);
 	case HORNERO_SET_NAME:
-		return keep_set_name(vm, user);
+		return WITH_COPY(struct hv_vm_name, keep_set_name);
 	case HORNERO_GET_NAME:
 		return keep_get_name(vm, user);
 	case HORNERO_OPEN_VCPU:
