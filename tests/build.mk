@@ -24,7 +24,7 @@ HOST_PROGRAMS := $(HOST_TESTS:tests/host/%.c=$(BUILD)/host/%/run)
 
 # The hypervisor's own files on the machine of tests/fuzz/machine.c, for a host test and a fuzzer.
 FAKE_MACHINE := tests/fuzz/machine.c arch/x86/mtrr.c arch/x86/speculation.c \
-	$(addprefix vmm/,hypercall.c vcpu_calls.c vm.c pool.c owner.c debt.c tlb.c) $(wildcard vmm/vlapic*.c) \
+	$(addprefix vmm/,hypercall.c vcpu_calls.c doorbell.c vm.c pool.c owner.c debt.c tlb.c) $(wildcard vmm/vlapic*.c) \
 	$(addprefix arch/x86/vmx/,virt_vm.c control_ept.c ept.c ept_identity.c cr.c vcpu_msr.c vmcs.c vmx.c) \
 	$(wildcard arch/x86/vmx/guest_*.c)
 FAKE_MACHINE_FLAGS := -include tests/fuzz/machine.h -Wno-unused-function -Wno-unused-parameter -Wno-attributes \

@@ -4,6 +4,12 @@
  *
  * A binding is an address in port or memory space, a length (0: any), and perhaps the value that it
  * wants. Writers are vCPU threads under RCU, changes are rare and hold vm->lock.
+ *
+ * Most bindings also have a slot in the table of each vCPU page: the hypervisor counts those writes
+ * itself (abi/vcpu.h), and ioeventfd_rung() passes the counts on after each stay in the guest.
+ * Before a slot is free again every stay that began with it has ended: all CPUs have taken an
+ * interrupt. A count that a thread has taken but not passed on holds an RCU read section, which the
+ * release waits for; one that no thread has taken is passed on there.
  */
 #define pr_fmt(fmt) "hornero: " fmt
 
@@ -11,8 +17,9 @@
 #include <linux/kvm.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 
-#include "vm.h"
+#include "vcpu.h"
 
 struct ioeventfd {
 	struct list_head link;
@@ -22,7 +29,10 @@ struct ioeventfd {
 	u32 bytes; /* 0: any length */
 	bool port;
 	bool any_value;
+	int slot; /* in the vCPU pages' tables, or NO_SLOT */
 };
+
+#define NO_SLOT -1
 
 static bool matches(const struct ioeventfd *bound, bool port, u64 address, unsigned int bytes,
 		    u64 data)
@@ -51,6 +61,118 @@ bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, 
 	return found;
 }
 
+/* ---- the hypervisor's table */
+
+/* What it can tell: ports are at most 4 bytes wide, and of memory it does not know the value. */
+static bool hypervisor_can(const struct ioeventfd *bound)
+{
+	if (!bound->port)
+		return bound->any_value;
+	return bound->bytes <= sizeof(u32) && (bound->any_value || bound->value <= U32_MAX);
+}
+
+/* A vCPU without a page could not be made: it never runs. */
+static void put_slot(struct vcpu *vcpu, const struct ioeventfd *bound)
+{
+	u8 flags = bound->port ? HV_BELL_PORT : HV_BELL_MEMORY;
+	struct hv_vcpu_page *page = vcpu->page;
+	struct hv_doorbell *bell;
+
+	if (!page)
+		return;
+	bell = &page->doorbell[bound->slot];
+	bell->address = bound->address;
+	bell->value = bound->value;
+	bell->bytes = bound->bytes;
+	smp_store_release(&bell->flags, flags | (bound->any_value ? HV_BELL_ANY_VALUE : 0));
+	if (page->doorbells <= bound->slot)
+		WRITE_ONCE(page->doorbells, bound->slot + 1);
+}
+
+static void take_slot(struct vm *vm, struct ioeventfd *bound)
+{
+	u32 slot, i;
+
+	bound->slot = NO_SLOT;
+	for (slot = 0; slot < HV_DOORBELLS && vm->bell[slot];)
+		slot++;
+	if (slot == HV_DOORBELLS || !hypervisor_can(bound))
+		return;
+	bound->slot = slot;
+	WRITE_ONCE(vm->bell[slot], bound);
+	for (i = 0; i < vm->vcpu_count; i++)
+		put_slot(vm->vcpus[i], bound);
+}
+
+/* Passes on what was rung of the slots in `mask`. */
+static void pass_on(struct vm *vm, struct hv_vcpu_page *page, u64 mask)
+{
+	u64 rung = hv_doorbell_take(page, mask);
+	struct ioeventfd *bound;
+	u32 slot, count;
+
+	for (slot = 0; rung && slot < HV_DOORBELLS; slot++, rung >>= 1) {
+		if (!(rung & 1))
+			continue;
+		bound = READ_ONCE(vm->bell[slot]);
+		count = hv_doorbell_count(page, slot);
+		if (bound && count)
+			eventfd_signal(bound->eventfd, count);
+	}
+}
+
+void ioeventfd_rung(struct vcpu *vcpu)
+{
+	rcu_read_lock();
+	pass_on(vcpu->vm, vcpu->page, ~0ull);
+	rcu_read_unlock();
+}
+
+void ioeventfd_new_vcpu(struct vcpu *vcpu)
+{
+	u32 slot;
+
+	for (slot = 0; slot < HV_DOORBELLS; slot++)
+		if (vcpu->vm->bell[slot])
+			put_slot(vcpu, vcpu->vm->bell[slot]);
+}
+
+static void end_stay(void *unused)
+{
+}
+
+/* Stays that begin after this do not know the binding. */
+static void empty_slot(struct vm *vm, const struct ioeventfd *bound)
+{
+	struct hv_vcpu_page *page;
+	u32 i;
+
+	for (i = 0; i < vm->vcpu_count; i++) {
+		page = vm->vcpus[i]->page;
+		if (page)
+			WRITE_ONCE(page->doorbell[bound->slot].flags, 0);
+	}
+}
+
+/* After this the hypervisor counts no more for the binding; the caller waits for readers. */
+static void leave_slot(struct vm *vm, const struct ioeventfd *bound)
+{
+	struct hv_vcpu_page *page;
+	u32 i;
+
+	if (bound->slot == NO_SLOT)
+		return;
+	empty_slot(vm, bound);
+	on_each_cpu(end_stay, NULL, true);
+	for (i = 0; i < vm->vcpu_count; i++) {
+		page = vm->vcpus[i]->page;
+		if (page)
+			pass_on(vm, page, 1ull << bound->slot);
+	}
+}
+
+/* ---- changes */
+
 static bool same(const struct ioeventfd *a, const struct ioeventfd *b)
 {
 	return a->port == b->port && a->address == b->address && a->any_value == b->any_value &&
@@ -73,6 +195,7 @@ static int assign(struct vm *vm, const struct ioeventfd *wanted)
 	bound = kmemdup(wanted, sizeof(*wanted), GFP_KERNEL_ACCOUNT);
 	if (!bound)
 		return -ENOMEM;
+	take_slot(vm, bound);
 	list_add_tail_rcu(&bound->link, &vm->ioeventfds);
 	return 0;
 }
@@ -85,8 +208,11 @@ static int deassign(struct vm *vm, const struct ioeventfd *wanted)
 	{
 		if (bound->eventfd != wanted->eventfd || !same(bound, wanted))
 			continue;
+		leave_slot(vm, bound);
 		list_del_rcu(&bound->link);
 		synchronize_rcu();
+		if (bound->slot != NO_SLOT)
+			WRITE_ONCE(vm->bell[bound->slot], NULL);
 		release(bound);
 		return 0;
 	}
@@ -125,7 +251,15 @@ void ioeventfd_release_all(struct vm *vm)
 {
 	struct ioeventfd *bound, *next;
 
-	/* Only the last user comes here: there are no vCPU threads, so no writers. */
-	list_for_each_entry_safe(bound, next, &vm->ioeventfds, link) release(bound);
+	/* Only the last user comes here: there are no vCPU threads, so no writers. The VM may be
+	 * kept, and run again for another process. */
+	list_for_each_entry_safe(bound, next, &vm->ioeventfds, link)
+	{
+		if (bound->slot != NO_SLOT) {
+			empty_slot(vm, bound);
+			vm->bell[bound->slot] = NULL;
+		}
+		release(bound);
+	}
 	INIT_LIST_HEAD(&vm->ioeventfds);
 }

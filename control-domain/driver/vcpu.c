@@ -222,6 +222,7 @@ static int create_locked(struct vm *vm, struct vcpu *vcpu)
 	vm->vcpu_count++;
 	if (!vcpu->page)
 		return -ENOMEM;
+	ioeventfd_new_vcpu(vcpu);
 	if (vcpu->id == vm->boot_id)
 		WRITE_ONCE(vm->boot, vcpu);
 	return set_boot_role(vcpu);

@@ -343,6 +343,30 @@ static void access_apic(struct vcpu *vcpu, bool write)
 		request->data = second;
 }
 
+/* A plain store that rang a doorbell: told to the hypervisor, which will know it again. */
+static void remember_store(struct vcpu *vcpu)
+{
+	const struct insn *insn = &vcpu->insn.insn;
+	struct hv_vcpu_page *page = vcpu->page;
+	u64 end = page->rip + insn->bytes;
+	bool relative = insn->mem.base == INSN_RIP;
+
+	if (insn->op != INSN_OP_MOV || insn->dst.kind != INSN_MEM || insn->lock ||
+	    (insn->src.kind != INSN_REG && insn->src.kind != INSN_IMM) ||
+	    insn->mem.index != INSN_NO_REG || insn->mem.seg == INSN_FS ||
+	    insn->mem.seg == INSN_GS || vcpu->cpu.seg[insn->mem.seg].base)
+		return;
+	page->store = (struct hv_store){
+		.rip = page->rip,
+		.cr3 = page->insn.cr3,
+		.offset = insn->mem.disp + (relative ? end : 0),
+		.cs_access = page->insn.cs_access,
+		.length = insn->bytes,
+		.bytes = insn->dst.size,
+		.base = insn->mem.base < HV_STORE_NO_BASE ? insn->mem.base : HV_STORE_NO_BASE,
+	};
+}
+
 /* True when the request is answered here, without the device model. */
 static bool answer_here(struct vcpu *vcpu, enum insn_status status)
 {
@@ -358,8 +382,12 @@ static bool answer_here(struct vcpu *vcpu, enum insn_status status)
 		 : irqchip_memory(vcpu->vm, request->address, request->bytes, write,
 				  &request->data))
 		return true;
-	return write &&
-	       ioeventfd_write(vcpu->vm, port, request->address, request->bytes, request->data);
+	if (!write ||
+	    !ioeventfd_write(vcpu->vm, port, request->address, request->bytes, request->data))
+		return false;
+	if (!port)
+		remember_store(vcpu);
+	return true;
 }
 
 static bool asks(enum insn_status status)

@@ -191,9 +191,12 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 		page->kick = 0;
 		vcpu_kick_many(vcpu->vm, kick);
 	}
+	if (READ_ONCE(page->rung))
+		ioeventfd_rung(vcpu);
 	switch (reason) {
 	case HV_VCPU_EXIT_INTR:
 	case HV_VCPU_EXIT_KICK:
+	case HV_VCPU_EXIT_DOORBELL:
 		return VCPU_AGAIN;
 	case HV_VCPU_EXIT_HLT:
 		return block(vcpu, page->deadline_tsc);

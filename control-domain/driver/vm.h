@@ -34,6 +34,7 @@
 
 struct vcpu;
 struct irqchip;
+struct ioeventfd;
 
 /* What stands behind a slot of vm->regions. */
 struct region_backing {
@@ -77,6 +78,8 @@ struct vm {
 	spinlock_t event_lock;
 	struct list_head irqfds;
 	struct list_head ioeventfds; /* RCU for readers */
+	struct ioeventfd
+		*bell[HV_DOORBELLS]; /* those in the hypervisor's table, by slot; as above */
 };
 
 /* Local APICs are there, and lines can be used. */
@@ -213,6 +216,12 @@ void ioeventfd_release_all(struct vm *vm);
 
 /* Signals the eventfd bound to this write, true when there is one. */
 bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, u64 data);
+
+/* Signals the eventfds whose doorbells the hypervisor has counted. Context: after a stay. */
+void ioeventfd_rung(struct vcpu *vcpu);
+
+/* Tells the hypervisor of the doorbells that are bound already. Context: vm->lock held. */
+void ioeventfd_new_vcpu(struct vcpu *vcpu);
 
 /* ---- stats.c */
 

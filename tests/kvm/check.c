@@ -417,6 +417,7 @@ static const struct {
 	{"keep", check_keep},
 	{"dirty", check_dirty},
 	{"dirty-by-hand", check_dirty_by_hand},
+	{"rings", check_rings},
 };
 
 static bool wanted(int count, char **names, const char *name)

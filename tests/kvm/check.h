@@ -31,9 +31,10 @@ struct client {
 };
 
 extern const uint8_t guest_start[], guest_end[], guest_ports[], guest_mmio[], guest_strings[],
-	guest_idle[], guest_spin[], guest_writer[], guest_doorbells[], guest_shutdown[],
-	guest_pic[], guest_ioapic[], guest_stack_on_device[], guest_xsave_size[], guest_deadline[],
-	guest_starts_another[], guest_toucher[], guest_another[], guest_handlers[], guest_nmi[];
+	guest_idle[], guest_spin[], guest_writer[], guest_doorbells[], guest_rings[],
+	guest_shutdown[], guest_pic[], guest_ioapic[], guest_stack_on_device[], guest_xsave_size[],
+	guest_deadline[], guest_starts_another[], guest_toucher[], guest_another[],
+	guest_handlers[], guest_nmi[];
 
 /* A VM with memory at 0, split irqchip and `vcpus` vCPUs; the first starts at `entry`. */
 void client_create(struct client *client, unsigned int vcpus, const uint8_t *entry);
@@ -79,6 +80,7 @@ void answer_io(struct client *c, uint32_t data);
 void check_interrupts(void);
 void check_irqfd(void);
 void check_ioeventfd(void);
+void check_rings(void);
 void check_deadline(void);
 void check_smp(void);
 

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -123,6 +124,62 @@ void check_ioeventfd(void)
 	client_destroy(&c);
 	close(memory_fd);
 	close(port_fd);
+}
+
+static void *run_first(void *client)
+{
+	return (void *)(intptr_t)client_run(client, 0);
+}
+
+/* Unbinds a doorbell that the guest rings without end, and once it exits for it compares what was
+ * counted with what the guest counted: the last one exited. */
+static void unbind_rung(struct client *c, struct kvm_ioeventfd *bell, bool port)
+{
+	eventfd_t before = 0, after = 0;
+	struct kvm_regs regs;
+	pthread_t thread;
+	void *reason;
+	int fd = bell->fd;
+
+	pthread_create(&thread, NULL, run_first, c);
+	report(!eventfd_read(fd, &before) && before, "the rings are seen while the guest runs",
+	       "%d", (int)before);
+	bell->flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+	must(ioctl(c->vm, KVM_IOEVENTFD, bell), "KVM_IOEVENTFD");
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	eventfd_read(fd, &after); /* nothing perhaps */
+	pthread_join(thread, &reason);
+	if (port)
+		expect_io(c, (int)(intptr_t)reason, false, 1, 0, "unbound port exits");
+	else
+		expect_mmio(c, (int)(intptr_t)reason, true, DEVICE + 0x80, 4, 0,
+			    "unbound memory exits");
+	regs = get_regs(c);
+	report(before + after + 1 == (uint32_t)(port ? regs.rcx : regs.rdx),
+	       "every ring counted once", "%d + %d of %d", (int)before, (int)after,
+	       (int)(port ? regs.rcx : regs.rdx) - 1);
+	report(eventfd_read(fd, &after) < 0, "none after it was unbound", "%d", (int)after);
+}
+
+void check_rings(void)
+{
+	struct kvm_ioeventfd port = {.addr = 0x70,
+				     .len = 1,
+				     .fd = must(eventfd(0, 0), "eventfd"),
+				     .flags = KVM_IOEVENTFD_FLAG_PIO};
+	struct kvm_ioeventfd bell = {.addr = DEVICE + 0x80, .fd = must(eventfd(0, 0), "eventfd")};
+	struct client c;
+
+	client_create(&c, 1, guest_rings);
+	must(ioctl(c.vm, KVM_IOEVENTFD, &port), "KVM_IOEVENTFD");
+	must(ioctl(c.vm, KVM_IOEVENTFD, &bell), "KVM_IOEVENTFD");
+	unbind_rung(&c, &bell, false);
+	bell.flags = 0;
+	must(ioctl(c.vm, KVM_IOEVENTFD, &bell), "KVM_IOEVENTFD");
+	unbind_rung(&c, &port, true);
+	client_destroy(&c);
+	close(port.fd);
+	close(bell.fd);
 }
 
 void check_deadline(void)

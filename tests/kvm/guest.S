@@ -190,6 +190,18 @@ guest_doorbells:
 	outb %al, $0x80
 	hlt
 
+	/* rings a port and memory for ever; how often is in ECX and EDX */
+	.globl guest_rings
+guest_rings:
+	xorl %eax, %eax
+	xorl %ecx, %ecx
+	xorl %edx, %edx
+1:	incl %ecx
+	outb %al, $0x70
+	incl %edx
+	movl %eax, DEVICE + 0x80
+	jmp 1b
+
 	/* no way to deliver a fault, and none to deliver that */
 	.globl guest_shutdown
 guest_shutdown:

@@ -31,7 +31,8 @@
 	X(9, INTERNAL, "exit that this hypervisor does not handle; the VM stops; `text`")          \
 	X(10, DEBUG, "#DB or #BP with guest debugging on")                                         \
 	X(11, WINDOW, "the guest can take an external interrupt: HV_RUN_WINDOW asked to be told")  \
-	X(12, TASK, "hardware task switch: `qualification`, `insn.bytes`, `task`; carry it out")
+	X(12, TASK, "hardware task switch: `qualification`, `insn.bytes`, `task`; carry it out")   \
+	X(13, DOORBELL, "the guest rang a while ago: `rung`")
 
 enum hv_vcpu_exit {
 #define X(number, name, text) HV_VCPU_EXIT_##name = number,
@@ -110,6 +111,43 @@ enum hv_activity {
 #define HV_RUN_CLEAR_SHADOW 4u /* STI/MOV SS shadow ends: an instruction was emulated */
 #define HV_RUN_WINDOW	    8u /* leave with WINDOW once LINT0 passes a PIC's interrupt */
 
+/*
+ * A doorbell: a write that the hypervisor answers by counting it, the guest going on at once. Rings
+ * are reported with whatever ends the stay, some HV_DOORBELL_US after the first at the latest. The
+ * driver may change a slot at any time, `flags` last when it fills one and first when it empties it
+ * (0: empty); the hypervisor only compares, so whatever stands there harms nobody. A slot is the
+ * old doorbell's for a stay that began before.
+ */
+#define HV_DOORBELLS	  32
+#define HV_DOORBELL_US	  20
+#define HV_BELL_PORT	  1u
+#define HV_BELL_MEMORY	  2u /* any value */
+#define HV_BELL_ANY_VALUE 4u
+
+struct hv_doorbell {
+	uint64_t address;
+	uint32_t value;
+	uint8_t bytes; /* 0: any */
+	uint8_t flags;
+	uint16_t pad;
+};
+
+/*
+ * A store that rang a doorbell in memory, as the driver decoded it: plain, of `bytes` bytes to
+ * `base` (an index into hv_gprs, or HV_STORE_NO_BASE) plus `offset`, by an instruction of `length`
+ * bytes at `rip`. It is taken for the same one when RIP, CR3 and code segment are, and the
+ * processor tells the same length: the manual does not promise a length there, and memory can
+ * change.
+ */
+#define HV_STORE_NO_BASE 16
+
+struct hv_store {
+	uint64_t rip, cr3, offset;
+	uint32_t cs_access;
+	uint8_t length; /* 0: none is known */
+	uint8_t bytes, base, pad;
+};
+
 /* `io.flags` */
 #define HV_IO_IN 1u
 
@@ -155,13 +193,37 @@ struct hv_vcpu_page {
 	struct { /* TASK: the event that came through a task gate, as IDT-vectoring information */
 		uint32_t vectoring, error;
 	} task;
-	uint8_t pad[2080];
+	struct hv_store store;
+	uint64_t rung;		      /* slots; the driver takes them, hv_doorbell_take() */
+	uint32_t rings[HV_DOORBELLS]; /* how often each */
+	struct hv_doorbell doorbell[HV_DOORBELLS];
+	uint32_t doorbells; /* slots that are looked at */
+	uint8_t pad[1388];
 	uint8_t xsave[4096] __attribute__((aligned(64)));
 };
 
 _Static_assert(sizeof(struct hv_segment) == 24, "layout");
 _Static_assert(sizeof(struct hv_sregs) == 8 * 24 + 2 * 16 + 11 * 8, "layout");
 _Static_assert(sizeof(struct hv_vcpu_page) == 8192, "two pages: registers and exit; XSAVE image");
+
+/* By the hypervisor: slot @i was rung. The count comes first: who takes the bit finds it. */
+static inline void hv_doorbell_ring(struct hv_vcpu_page *page, unsigned int i)
+{
+	__atomic_fetch_add(&page->rings[i], 1, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&page->rung, 1ull << i, __ATOMIC_RELEASE);
+}
+
+/* By the driver: takes the bits of @mask that are set; then, slot by slot, how often it was rung.
+ */
+static inline uint64_t hv_doorbell_take(struct hv_vcpu_page *page, uint64_t mask)
+{
+	return __atomic_fetch_and(&page->rung, ~mask, __ATOMIC_ACQUIRE) & mask;
+}
+
+static inline uint32_t hv_doorbell_count(struct hv_vcpu_page *page, unsigned int i)
+{
+	return __atomic_exchange_n(&page->rings[i], 0, __ATOMIC_RELAXED);
+}
 
 /* VCPU_CPUID: the table that answers the guest's CPUID, sorted by function, index. */
 struct hv_cpuid {

@@ -49,6 +49,7 @@ void vcpu_take_orders(struct vcpu *vcpu)
 	uint32_t flags = page->flags;
 
 	page->flags = 0;
+	vcpu->bell_due = VLAPIC_NEVER; /* rings so far went with the last stay */
 	if (vcpu->window && !(flags & HV_RUN_WINDOW))
 		set_cpu_control(CPU_INTERRUPT_WINDOW, false);
 	vcpu->window = flags & HV_RUN_WINDOW;
@@ -164,7 +165,7 @@ static uint64_t host_deadline(const struct vcpu *vcpu)
 
 void vcpu_arm_timer(struct vcpu *vcpu, uint64_t now)
 {
-	uint64_t deadline = vlapic_deadline(&vcpu->lapic);
+	uint64_t deadline = min_u64(vlapic_deadline(&vcpu->lapic), vcpu->bell_due);
 	uint64_t ticks = deadline > now ? min_u64(deadline - now, LONGEST_STAY) : 0;
 
 	vcpu->quick_exits = deadline == VLAPIC_NEVER ? UINT32_MAX : QUICK_EXITS;
@@ -215,6 +216,10 @@ void vcpu_prepare(struct vmx_cpu *v, struct vcpu *vcpu)
 	if (unlikely(vcpu->eoi_due)) {
 		vcpu->eoi_due = false;
 		vcpu_leave(v, HV_VCPU_EXIT_EOI);
+		return;
+	}
+	if (unlikely(vcpu->bell_due != VLAPIC_NEVER && vcpu->bell_due <= vcpu_tsc(vcpu))) {
+		vcpu_leave(v, HV_VCPU_EXIT_DOORBELL);
 		return;
 	}
 	if (unlikely(vcpu->eoi_generation !=

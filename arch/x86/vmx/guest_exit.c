@@ -65,6 +65,10 @@ static void handle_io(struct vmx_cpu *v, struct vcpu *vcpu)
 	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 	struct hv_vcpu_page *p = vcpu->page;
 
+	if (guest_ring_port(vcpu)) {
+		vmx_skip_instruction();
+		return;
+	}
 	p->io.port = (uint16_t)field_get(q, 31, 16);
 	p->io.bytes = (uint8_t)(field_get(q, 2, 0) + 1);
 	p->io.flags = q & IO_IN ? HV_IO_IN : 0;
@@ -94,6 +98,10 @@ static void handle_ept_violation(struct vmx_cpu *v, struct vcpu *vcpu)
 {
 	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION), gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
 
+	if (guest_ring_memory(vcpu)) {
+		vmx_skip_instruction();
+		return;
+	}
 	restore_nmi_blocking(q);
 	if ((q & EPT_Q_FETCH) && virt_vm_fetch(vcpu->vm, GPA(gpa)))
 		return;

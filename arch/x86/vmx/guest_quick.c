@@ -20,9 +20,6 @@
 
 static_assert(offsetof(struct hv_vcpu_page, gprs) == 0, "guest_quick() finds the page by them");
 
-/* As vmread(), without a test that says nothing here. */
-#define field(f) ((__typeof__((f).value[0]))vmcs_read_sure((f).encoding))
-
 /* A leaf of which nothing but OSXSAVE depends on the guest's state. */
 static inline bool quick_cpuid(const struct vcpu *vcpu, struct hv_gprs *g)
 {
@@ -33,7 +30,7 @@ static inline bool quick_cpuid(const struct vcpu *vcpu, struct hv_gprs *g)
 		return false;
 	ecx = e->ecx;
 	if (e->function == 1)
-		ecx = guest_cpuid_osxsave(ecx, field(VMCS_GUEST_CR4));
+		ecx = guest_cpuid_osxsave(ecx, vmread_sure(VMCS_GUEST_CR4));
 	g->rax = e->eax;
 	g->rbx = e->ebx;
 	g->rcx = ecx;
@@ -51,14 +48,14 @@ static inline __attribute__((always_inline)) bool settled(struct vmx_cpu *v, str
 							  uint32_t reason)
 {
 	struct hv_vcpu_page *page = (struct hv_vcpu_page *)g; /* its first member */
-	uint32_t length = field(VMCS_EXIT_INSN_LENGTH);
-	uint64_t rip = field(VMCS_GUEST_RIP) + length;
+	uint32_t length = vmread_sure(VMCS_EXIT_INSN_LENGTH);
+	uint64_t rip = vmread_sure(VMCS_GUEST_RIP) + length;
 
 	v->stats.guest_exits[reason]++;
 	v->vcpu->stats.exits[reason]++;
 	page->exits++;
-	if (unlikely((field(VMCS_GUEST_INTERRUPTIBILITY) & SHADOWS) ||
-		     (field(VMCS_GUEST_RFLAGS) & RFLAGS_TF) || (uint32_t)rip < length))
+	if (unlikely((vmread_sure(VMCS_GUEST_INTERRUPTIBILITY) & SHADOWS) ||
+		     (vmread_sure(VMCS_GUEST_RFLAGS) & RFLAGS_TF) || (uint32_t)rip < length))
 		skip_with_care();
 	else
 		vmcs_write_sure(VMCS_GUEST_RIP.encoding, rip);
@@ -92,7 +89,7 @@ static bool __attribute__((noinline)) write_icr(struct vmx_cpu *v, struct hv_gpr
 
 	if (!guest_has.apicv)
 		return false;
-	status = field(VMCS_GUEST_INTERRUPT_STATUS);
+	status = vmread_sure(VMCS_GUEST_INTERRUPT_STATUS);
 	if (!vlapic_self_ipi(&v->vcpu->lapic, value, &status))
 		return false;
 	vmcs_write_sure(VMCS_GUEST_INTERRUPT_STATUS.encoding, status);
@@ -105,10 +102,20 @@ static bool __attribute__((noinline)) other_cpuid(struct vmx_cpu *v, struct hv_g
 	return settled(v, g, VMX_EXIT_CPUID);
 }
 
+static bool __attribute__((noinline)) ring_port(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	return guest_ring_port(v->vcpu) && settled(v, g, VMX_EXIT_IO);
+}
+
+static bool __attribute__((noinline)) ring_memory(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	return guest_ring_memory(v->vcpu) && settled(v, g, VMX_EXIT_EPT_VIOLATION);
+}
+
 bool guest_quick(struct vmx_cpu *v, struct hv_gprs *g)
 {
 	struct vcpu *vcpu = v->vcpu;
-	uint32_t reason = field(VMCS_EXIT_REASON);
+	uint32_t reason = vmread_sure(VMCS_EXIT_REASON);
 
 	if (unlikely(--vcpu->quick_exits == 0)) /* set anew on the long way */
 		return false;
@@ -120,6 +127,10 @@ bool guest_quick(struct vmx_cpu *v, struct hv_gprs *g)
 		return write_deadline(v, g);
 	if (reason == VMX_EXIT_WRMSR && (uint32_t)g->rcx == MSR_X2APIC_ICR)
 		return write_icr(v, g);
+	if (reason == VMX_EXIT_IO)
+		return ring_port(v, g);
+	if (reason == VMX_EXIT_EPT_VIOLATION)
+		return ring_memory(v, g);
 	if (reason != VMX_EXIT_VMCALL)
 		return false;
 	g->rax = KVM_NO_SUCH_CALL;

@@ -12,8 +12,8 @@
  * whoever sets it (a stay, or a call about the stopped vCPU) may touch the vCPU. Other CPUs only
  * post: interrupts into `lapic.posted`, the rest into `pending`.
  *
- * Next: vcpu.c, guest_quick.c, guest_exit.c, guest_insn.c, guest_event.c, guest_state.c,
- * guest_msr.c.
+ * Next: vcpu.c, guest_quick.c, guest_bell.c, guest_exit.c, guest_insn.c, guest_event.c,
+ * guest_state.c, guest_msr.c.
  */
 #pragma once
 
@@ -59,6 +59,7 @@ struct vcpu {
 	uint64_t kernel_gs_base, tsc_aux, spec_ctrl, tsc_adjust, misc_enable;
 	uint64_t mtrr_def_type, mtrr[VARIABLE_MTRRS + FIXED_MTRRS];
 	uint64_t tsc_offset;
+	uint64_t bell_due; /* guest's TSC: when the stay ends for rings; VLAPIC_NEVER: none yet */
 	uint64_t xcr0, xss;
 	uint64_t cr2, dr[5]; /* DR0 to DR3, DR6 */
 	struct hv_vcpu_stats stats;
@@ -158,6 +159,11 @@ extern struct guest_has {
 /** Set the preemption timer to the guest's deadline; its TSC is @now. Context: guest VMCS current.
  */
 void vcpu_arm_timer(struct vcpu *vcpu, uint64_t now);
+
+/** A write that exited, to a port or to memory: true if it rang a doorbell, and then it has to be
+ * stepped over. The general registers that C may change are in the page. */
+bool guest_ring_port(struct vcpu *vcpu);
+bool guest_ring_memory(struct vcpu *vcpu);
 
 /** Instructions that exit; the MSR ones in RCX, RAX, RDX of @g. guest_cpuid() and guest_rdmsr(),
  * which is false for #GP, leave RIP where it is. */

@@ -113,7 +113,8 @@ static inline void vmcs_write_sure(uint32_t encoding, uint64_t value)
 	__asm__ volatile("vmwrite %0, %1" ::"r"(value), "r"((uint64_t)encoding) : "cc");
 }
 
-#define vmread(f) ((__typeof__((f).value[0]))vmcs_read_raw((f).encoding))
+#define vmread_sure(f) ((__typeof__((f).value[0]))vmcs_read_sure((f).encoding))
+#define vmread(f)      ((__typeof__((f).value[0]))vmcs_read_raw((f).encoding))
 #define vmwrite(f, v)                                                                              \
 	do {                                                                                       \
 		__typeof__((f).value[0]) vmwrite_value = (v);                                      \
