@@ -2,10 +2,12 @@
 """The launcher itself, and the control domain's image on the bare machine (`native` entry): in
 QEMU's translator, which is quick and on every host."""
 
+import json
 import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ import time
 import pytest
 
 from bench import emulators
-from bench.machine import READY
+from bench.machine import DEFAULTS, READY
 from bench.medium import TOP, BenchError
 from bench.patience import Patience
 
@@ -142,6 +144,18 @@ def test_launcher_lists(native):
     listing = launcher("list").stdout.splitlines()
     line = next(line for line in listing if line.startswith(native.name))
     assert "running" in line and str(native.config()["ssh_port"]) in line
+
+
+def test_a_reader_that_has_seen_enough_ends_the_list_quietly(tmp_path):
+    """`tests/machine list | head`."""
+    (tmp_path / "machines/gone").mkdir(parents=True)
+    (tmp_path / "machines/gone/config.json").write_text(json.dumps({**DEFAULTS, "ssh_port": 1}))
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write) as closed:
+        done = subprocess.run([TOP / "tests/machine", "list"], stdout=closed, stderr=subprocess.PIPE, timeout=120,
+                              env={**os.environ, "BUILD": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 def test_password_is_never_asked(native):
