@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Moves happen at the end of a line. When the file cannot be written, what is said gets lost: a
- * full disk is no reason to stop a VM.
+ * Moves happen at the end of a line, or, should a device model that was taken over never end one,
+ * in the middle of one that is as long as the file may be. When the file cannot be written, what is
+ * said gets lost: a full disk is no reason to stop a VM.
  */
 #include "log_file.h"
 
@@ -23,13 +24,13 @@ int log_file_open(const char *path, struct reason *why)
 	return 0;
 }
 
-static void move_when_large(const char *path)
+static void move_when_larger(const char *path, off_t most)
 {
 	char older[PATH_MAX];
 	struct reason ignored;
 	struct stat status;
 
-	if (fstat(STDERR_FILENO, &status) || status.st_size < LOG_FILE_MAX_BYTES)
+	if (fstat(STDERR_FILENO, &status) || status.st_size < most)
 		return;
 	snprintf(older, sizeof(older), "%s.1", path);
 	if (!rename(path, older))
@@ -54,8 +55,7 @@ void log_file_copy(const char *path, int fd)
 		size_t whole = end ? (size_t)(end - text) + 1 : 0;
 
 		put(text, whole);
-		if (whole)
-			move_when_large(path);
+		move_when_larger(path, whole ? LOG_FILE_MAX_BYTES : 2 * LOG_FILE_MAX_BYTES);
 		put(text + whole, (size_t)bytes - whole);
 	}
 }

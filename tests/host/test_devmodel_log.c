@@ -14,7 +14,7 @@
 #include "log_file.h"
 #include "test.h"
 
-enum { LINES = 60000 };
+enum { LINES = 60000, ENDLESS_BYTES = 7 << 20 };
 
 static void *talk(void *arg)
 {
@@ -27,6 +27,19 @@ static void *talk(void *arg)
 	return NULL;
 }
 
+static void *talk_without_end(void *arg)
+{
+	static char piece[4096];
+	int fd = *(int *)arg;
+
+	memset(piece, 'x', sizeof(piece));
+	for (int written = 0; written < ENDLESS_BYTES; written += (int)sizeof(piece))
+		if (write(fd, piece, sizeof(piece)) < 0)
+			break;
+	close(fd);
+	return NULL;
+}
+
 static long size_of(const char *path)
 {
 	struct stat status;
@@ -34,34 +47,65 @@ static long size_of(const char *path)
 	return stat(path, &status) ? -1 : (long)status.st_size;
 }
 
-TEST(a_log_that_grows_is_moved_away)
+/* A log and the one before it, in a folder of their own. */
+struct log {
+	char folder[32], path[64], older[64];
+};
+
+static void keep_what_is_said(struct log *log, void *(*talker)(void *))
 {
-	char folder[] = "/tmp/log.XXXXXX", path[64], older[64], last[8] = "";
 	int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO), ends[2];
 	struct reason why;
-	pthread_t talker;
+	pthread_t thread;
 
-	CHECK(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/log", folder);
-	snprintf(older, sizeof(older), "%s/log.1", folder);
+	strcpy(log->folder, "/tmp/log.XXXXXX");
+	CHECK(mkdtemp(log->folder));
+	snprintf(log->path, sizeof(log->path), "%s/log", log->folder);
+	snprintf(log->older, sizeof(log->older), "%s/log.1", log->folder);
 	CHECK(!pipe(ends));
-	CHECK(!log_file_open(path, &why));
-	CHECK(!pthread_create(&talker, NULL, talk, &ends[1]));
-	log_file_copy(path, ends[0]);
-	pthread_join(talker, NULL);
+	CHECK(!log_file_open(log->path, &why));
+	CHECK(!pthread_create(&thread, NULL, talker, &ends[1]));
+	log_file_copy(log->path, ends[0]);
+	pthread_join(thread, NULL);
 	dup2(out, STDOUT_FILENO);
 	dup2(err, STDERR_FILENO);
+	close(out);
+	close(err);
+	close(ends[0]);
+}
 
-	CHECK(size_of(path) > 0 && size_of(path) <= LOG_FILE_MAX_BYTES + 4096);
-	CHECK(size_of(older) >= LOG_FILE_MAX_BYTES && size_of(older) <= LOG_FILE_MAX_BYTES + 4096);
-	int fd = open(path, O_RDONLY);
+static void clean_up(const struct log *log)
+{
+	unlink(log->path);
+	unlink(log->older);
+	rmdir(log->folder);
+}
 
-	CHECK(pread(fd, last, 7, size_of(path) - 7) == 7);
+TEST(a_log_that_grows_is_moved_away)
+{
+	char last[8] = "";
+	struct log log;
+
+	keep_what_is_said(&log, talk);
+	CHECK(size_of(log.path) > 0 && size_of(log.path) <= LOG_FILE_MAX_BYTES + 4096);
+	CHECK(size_of(log.older) >= LOG_FILE_MAX_BYTES &&
+	      size_of(log.older) <= LOG_FILE_MAX_BYTES + 4096);
+	int fd = open(log.path, O_RDONLY);
+
+	CHECK(pread(fd, last, 7, size_of(log.path) - 7) == 7);
 	CHECK_STREQ(last, "the end");
 	close(fd);
-	unlink(path);
-	unlink(older);
-	rmdir(folder);
+	clean_up(&log);
+}
+
+TEST(a_line_without_an_end_fills_no_more_than_others)
+{
+	struct log log;
+
+	keep_what_is_said(&log, talk_without_end);
+	CHECK(size_of(log.path) > 0 && size_of(log.path) <= 2 * LOG_FILE_MAX_BYTES + 4096);
+	CHECK(size_of(log.older) > 0 && size_of(log.older) <= 2 * LOG_FILE_MAX_BYTES + 4096);
+	clean_up(&log);
 }
 
 TEST(a_log_that_cannot_be_opened_is_named)
