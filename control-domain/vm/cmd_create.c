@@ -196,6 +196,20 @@ static int write_definition(const char *name, const struct definition *definitio
 	return failed;
 }
 
+/* What boots from a disk wants one with something on it. */
+static int check_not_empty(const struct definition *definition, struct reason *why)
+{
+	unsigned int empty = 0;
+
+	for (unsigned int i = 0; i < new_disk_count; i++)
+		empty += !*new_disks[i].from;
+	if (*definition->image || *definition->kernel || empty < definition->disks)
+		return 0;
+	return reason_set(why,
+			  "nothing to boot from: a new disk is empty; set image or kernel too, or "
+			  "give --disk a file that has a system on it");
+}
+
 /* Files that exist already; those announced come later. */
 static int check_files(const char *name, const struct definition *definition, struct reason *why)
 {
@@ -223,7 +237,7 @@ int machine_create(struct cli_call *call, const char *name, const char *image)
 	if (units_check_name("VM", name, &why) ||
 	    take_options(call, name, image, &definition, &why))
 		return fail(EXIT_USAGE, "%s", why.text);
-	if (definition_check(&definition, &why))
+	if (definition_check(&definition, &why) || check_not_empty(&definition, &why))
 		return fail(EXIT_USAGE, "'%s': %s", name, why.text);
 	if (store_lock(&why))
 		return fail(EXIT_FAILED, "%s", why.text);

@@ -21,7 +21,7 @@
 #include "image_format.h"
 #include "machines.h"
 
-enum { NOBODY = 65534, HEAD_BYTES = 64 * 1024, CONVERT_S = 7200 };
+enum { NOBODY = 65534, HEAD_BYTES = 64 * 1024, CONVERT_S = 7200, SECTOR_BYTES = 512 };
 
 static int list_images(void)
 {
@@ -75,17 +75,37 @@ static int check_sum(const char *file, const char *wanted, struct reason *why)
 	return 0;
 }
 
+/* A raw image has no header to know it by, but disks have whole sectors. */
+static enum image_format check_raw(const char *file, int fd, struct reason *why)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) || status.st_size % SECTOR_BYTES == 0)
+		return IMAGE_RAW;
+	reason_set(
+		why,
+		"%s: its %lld bytes are no whole number of sectors of %d: it is no disk image, or was "
+		"cut off",
+		file, (long long)status.st_size, SECTOR_BYTES);
+	return IMAGE_REFUSED;
+}
+
 static enum image_format read_format(const char *file, struct reason *why)
 {
 	static unsigned char head[HEAD_BYTES];
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
 	ssize_t bytes = fd < 0 ? -1 : read(fd, head, sizeof(head));
+	enum image_format format = IMAGE_REFUSED;
 
 	if (bytes < 0)
 		reason_set(why, "%s: %s", file, strerror(errno));
+	else
+		format = image_format_of(head, (size_t)bytes, why);
+	if (format == IMAGE_RAW)
+		format = check_raw(file, fd, why);
 	if (fd >= 0)
 		close(fd);
-	return bytes < 0 ? IMAGE_REFUSED : image_format_of(head, (size_t)bytes, why);
+	return format;
 }
 
 static void limit(int resource, rlim_t value)

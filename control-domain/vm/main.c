@@ -149,6 +149,10 @@ static int unknown(const char *name)
 	if (near)
 		return fail(EXIT_USAGE, "there is no command '%s'; did you mean 'vm %s'?", name,
 			    near);
+	if (store_exists(name))
+		return fail(EXIT_USAGE,
+			    "there is no command '%s', but a VM: did you mean 'vm run %s'?", name,
+			    name);
 	return fail(EXIT_USAGE, "there is no command '%s'; 'vm --help' lists them", name);
 }
 

@@ -191,6 +191,10 @@ def test_images(vm):
     assert set(rows) == {"demo", "small"} and rows["demo"]["has_kernel"]
     assert set(rows["demo"]) == {"name", "description", "has_kernel", "has_disk"}
     assert vm.run("image", "import", raw).code == 4
+    (vm.root / "letter.txt").write_text("no disk at all\n" * 100)
+    letter = vm.run("image", "import", "letter.txt")
+    assert letter.code == 1 and "letter.txt: its 1500 bytes are no whole number of sectors" in letter.err
+    assert not (vm.root / "var/lib/hornero/images/letter.raw").exists()
     vm.ok("create", "web", "--image", "small", "-d", "10M")
     first, second = vm.ok("disk", "web", "--json").json
     with open(first["path"], "rb") as copy:

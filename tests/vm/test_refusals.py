@@ -10,6 +10,7 @@ FAILED, USAGE, NOT_FOUND, STATE = 1, 2, 3, 4
 TABLE = [
     ("", USAGE, "Usage: vm COMMAND"),
     ("frobnicate", USAGE, "there is no command 'frobnicate'; 'vm --help' lists them"),
+    ("stopped", USAGE, "there is no command 'stopped', but a VM: did you mean 'vm run stopped'?"),
     ("strat web", USAGE, "there is no command 'strat'; did you mean 'vm start'?"),
     ("destroy stopped", USAGE, "'vm kill stopped' ends the VM at once and keeps it defined, "
      "'vm delete stopped' removes its definition"),
@@ -36,6 +37,8 @@ TABLE = [
     ("create x --image demo --cpus-pin 9-1", USAGE, "'9-1' is no list of CPUs"),
     ("create x --kernel /no/such", USAGE, "--kernel: '/no/such': there is no such file"),
     ("create x", USAGE, "'x': nothing to boot from: set image, kernel or disk"),
+    ("create x -d 10G", USAGE, "'x': nothing to boot from: a new disk is empty; set image or kernel too, or give "
+     "--disk a file that has a system on it"),
     ("create x --image demo --kernel /bin/sh", USAGE, "image and kernel are both set"),
     ("create x --boot uefi --disk /bin/sh", USAGE, "--boot: 'uefi': firmware guests and installers' ISO "
      "images cannot boot yet; take the distribution's cloud image"),
@@ -98,7 +101,7 @@ def test_bad_invocations(two):
 
 def cannot_answer(words):
     """No such command, or one whose answer is a terminal's."""
-    return words[0] in ("frobnicate", "strat", "destroy", "console") or "--" in words
+    return words[0] in ("frobnicate", "stopped", "strat", "destroy", "console") or "--" in words
 
 
 def test_bad_invocations_as_json(two):
