@@ -4,6 +4,7 @@ it, complete where people do."""
 
 import os
 import pathlib
+import pty
 import re
 import subprocess
 
@@ -111,3 +112,24 @@ def test_the_log_of_a_server_stays_small(tmp_path, name, program):
     assert new.read_text().endswith("1500 Child connection from 192.0.2.17:38211 once more\n")
     assert new.stat().st_size < 66_000 and 65_000 < old.stat().st_size < 66_000
 
+
+def test_a_report_shows_how_far_it_is(tmp_path):
+    """It takes its seconds; on a terminal one sees them pass, a script sees the file's name alone."""
+    main, side = pty.openpty()
+    report = TOP / "control-domain/hornero/report"
+    with os.fdopen(main, "rb", 0) as terminal:
+        made = subprocess.run([report, tmp_path / "r.tar.gz"], stdout=subprocess.PIPE, stderr=side, timeout=120)
+        os.close(side)
+        seen = b""
+        while chunk := read_or_nothing(terminal):
+            seen += chunk
+    assert made.returncode == 0 and made.stdout.decode() == f"{tmp_path}/r.tar.gz\n"
+    assert b"\rcollecting dmesg.txt\033[K" in seen and seen.endswith(b"\r\033[K")
+
+
+def read_or_nothing(terminal):
+    """The end of a terminal that nobody holds is an error."""
+    try:
+        return terminal.read(4096)
+    except OSError:
+        return b""

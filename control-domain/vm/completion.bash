@@ -26,6 +26,7 @@ _vm()
 	esac
 	case $command in
 	list | ls | top | create) ;;
+	run) mapfile -t COMPREPLY < <(compgen -W "$(vm list -q; vm image list | sed 1d | cut -d' ' -f1)" -- "$word") ;;
 	image) mapfile -t COMPREPLY < <(compgen -W "list import delete" -- "$word"; compgen -f -- "$word") ;;
 	net) mapfile -t COMPREPLY < <(compgen -W "list create confirm delete" -- "$word") ;;
 	*)

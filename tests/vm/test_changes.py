@@ -375,6 +375,7 @@ def test_completion(vm):
                               timeout=30, check=True).stdout.split()
     assert complete("vm", "st") == ["start", "stop"]
     assert complete("vm", "start", "w") == ["web"]
+    assert complete("vm", "run", "d") == ["demo"] and complete("vm", "run", "w") == ["web"]
     assert complete("vm", "create", "--mem") == ["--memory"]
     assert complete("vm", "run", "x", "--image", "") == ["demo"]
     vm.ok("net", "create", "lan")
