@@ -13,6 +13,7 @@ import pytest
 from bench import medium
 from bench.machine import READY
 from bench.medium import BUILD, TOP
+from test_control_domain_image import DRIVERS, drivers
 from test_disk import ESP, internal_disk, make_disk, power_off, said, told, tries
 
 HASH = "$6$nest$" + "x" * 86  # of no password
@@ -20,11 +21,28 @@ SETTINGS = f"host_name = nest-7\ncontrol_mem = 768M\nntp = 10.0.2.2\npassword_ha
 SHADOW = "sed -n 's/^root:\\([^:]*\\):.*/\\1/p' /etc/shadow"
 ADDRESS = "ip -o -4 addr show dev"
 GUEST_UP = "until vm console nest --dump | grep -q '~#'; do sleep 1; done"
+# cards of PCI's first years, and one for PC Card slots: none of the stick's packages has their firmware
+WITHOUT_FIRMWARE = {"acenic", "cassini", "smc91c92_cs", "starfire"}
 
 
 def put(image, name, content):
     subprocess.run(["mcopy", "-o", "-i", f"{image}@@{ESP}", "-", f"::/{name}"], input=content, check=True,
                    timeout=60)
+
+
+@pytest.mark.full
+def test_debian_has_every_driver_and_the_firmware_of_network_cards():
+    listing = subprocess.run(["unsquashfs", "-lc", BUILD / "control-domain/debian.squashfs"], check=True,
+                             capture_output=True, text=True, timeout=120).stdout.splitlines()
+    modules = {name.split("/kernel/", 1)[1] for name in listing if "/kernel/" in name and name.endswith(".ko")}
+    firmware = {name.split("/lib/firmware/", 1)[1] for name in listing if "/lib/firmware/" in name}
+    for folder in DRIVERS:
+        assert set(drivers(folder)) - modules == set()
+    asked = {path.stem: {file.decode() for file in re.findall(rb"\0firmware=([^\0]+)", path.read_bytes())}
+             for path in drivers("drivers/net/ethernet").values()}
+    wanting = {card for card, files in asked.items() if files}
+    assert len(wanting) > 10
+    assert {card for card in wanting if not asked[card] & firmware} == WITHOUT_FIRMWARE
 
 
 def package(folder):
