@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -15,6 +16,7 @@ from bench.machine import READY
 from bench.medium import BUILD, TOP
 from test_control_domain_image import DRIVERS, drivers
 from test_disk import ESP, internal_disk, make_disk, power_off, said, told, tries
+from test_refusals import refusal
 
 HASH = "$6$nest$" + "x" * 86  # of no password
 SETTINGS = f"host_name = nest-7\ncontrol_mem = 768M\nntp = 10.0.2.2\npassword_hash = {HASH}\n"
@@ -226,10 +228,12 @@ def test_debian_from_a_write_protected_stick(machine, tmp_path):
     assert "nest" in told(started, "vm create nest --image demo --disk 16M -m 96M && vm list")
 
 
-@pytest.mark.full
-def test_release_is_checked_and_written_as_the_readme_says(tmp_path):
-    """With a key made for this alone; the stick is a file. The other tests start what it is made of."""
-    home, folder = tmp_path / "gnupg", tmp_path / "release"
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """What `make release` makes, signed with a key made for this alone, downloaded, checked and written as the README
+    says; `stick` is a file there."""
+    top = tmp_path_factory.mktemp("release")
+    home, folder, stick = top / "gnupg", top / "download", top / "stick"
     home.mkdir(mode=0o700)
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     env |= {"GNUPGHOME": str(home), "LC_ALL": "C"}
@@ -246,19 +250,71 @@ def test_release_is_checked_and_written_as_the_readme_says(tmp_path):
         block = (TOP / "README.md").read_text().partition("A release is")[2].partition("To build it")[0]
         lines = re.findall(r"^    (.*)$", block, re.M)
         assert len(lines) == 5
-        stick = tmp_path / "stick"
         for line in lines:
             done = run(line.replace("sudo ", "").replace("/dev/sdX", str(stick)).replace("VERSION", "1.2"))
             assert done.returncode == 0, f"`{line}` said: {done.stdout}{done.stderr}"
             if "gpg" in line:
                 assert 'Good signature from "nest@localhost"' in done.stderr
-        with open(folder / "hornero-1.2.iso", "r+b") as iso:
-            iso.write(b"altered")
-        assert "hornero-1.2.iso: FAILED" in run(lines[1]).stdout and run(lines[1]).returncode == 1
-        run("sed -i s/./0/ SHA256SUMS")
-        assert "BAD signature" in run(lines[0]).stderr
+        yield folder, stick, lines, run
     finally:
         subprocess.run(["gpgconf", "--kill", "gpg-agent"], env=env, timeout=60)
+        shutil.rmtree(top)
+
+
+@pytest.mark.full
+def test_release_that_was_altered_is_found_out(release, tmp_path):
+    folder, stick, lines, run = release
     assert stick.stat().st_size == (folder / "hornero-1.2.img").stat().st_size
-    put(stick, "authorized_keys", medium.ssh_key().with_suffix(".pub").read_bytes())
     subprocess.run(["sfdisk", "--verify", "-q", stick], check=True, timeout=60)
+    sums, image = (folder / "SHA256SUMS").read_text(), folder / "hornero-1.2.iso"
+    with open(image, "r+b") as iso:
+        first = iso.read(7)
+        iso.seek(0)
+        iso.write(b"altered")
+        iso.flush()
+        assert "hornero-1.2.iso: FAILED" in run(lines[1]).stdout and run(lines[1]).returncode == 1
+        iso.seek(0)
+        iso.write(first)
+    assert run(lines[1]).returncode == 0
+    run("sed -i s/./0/ SHA256SUMS")
+    assert "BAD signature" in run(lines[0]).stderr
+    (folder / "SHA256SUMS").write_text(sums)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_cd_of_a_release_starts(machine, release, firmware):
+    """By its menu, up to the refusal of a processor without VT-x; the same medium goes on to the login in test_boot.py."""
+    started = machine(iso=str(release[0] / "hornero-1.2.iso"), emulator="qemu-tcg", firmware=firmware)
+    assert "Intel VT-x" in refusal(started, 400)
+
+
+@pytest.mark.full
+def test_stick_of_a_release_by_bios_then_by_uefi(machine, release, tmp_path):
+    """A new user's first hour: key and settings onto the stick, BIOS, a guest; then the other firmware finds all again."""
+    stick = tmp_path / "stick"
+    subprocess.run(["cp", "--sparse=always", release[1], stick], check=True, timeout=120)
+    with open(stick, "r+b") as file:
+        file.truncate(2 << 30)
+    settings = (TOP / "boot/settings.conf").read_text()
+    put(stick, "settings.conf", settings.replace("#host_name = box-1", "host_name = nest-8").encode())
+    put(stick, "authorized_keys", medium.ssh_key().with_suffix(".pub").read_bytes())
+    options = {"disk": [str(stick)], "keep_disk": True, "emulator": "bochs", "memory": 2048, "limit": 5400, "patience": 60}
+
+    first = machine(firmware="bios", **options)
+    key = first.wait(READY, 2400).group(1)
+    assert told(first, "hostname") == "nest-8\n"
+    assert not json.loads(told(first, "hornero info --json"))["features"]["efi"]
+    told(first, "vm create nest --image demo --disk 16M -m 96M && vm start nest && echo mine >/root/mine")
+    told(first, f"timeout 600 sh -c '{GUEST_UP}'", timeout=900)
+    told(first, "vm stop nest && vm autostart nest", timeout=300)
+    power_off(first, 400)
+
+    second = machine(firmware="uefi", **options)
+    assert second.wait(READY, 2400).group(1) == key
+    assert told(second, "hostname; cat /root/mine").split() == ["nest-8", "mine"]
+    assert json.loads(told(second, "hornero info --json"))["features"]["efi"]
+    assert told(second, "systemctl is-system-running --wait", timeout=600) == "running\n"
+    row, = json.loads(told(second, "vm list --json"))
+    assert (row["name"], row["state"]) == ("nest", "running")
+    assert tries(stick) == 0
