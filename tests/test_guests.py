@@ -115,8 +115,8 @@ class TestGuests:
         said = told(control, "printf x | vm console mad 2>&1")
         assert re.search(r"\[mad has ended: vCPU 0: triple fault at RIP [0-9a-f]+", said)
         logs = told(control, "vm logs mad")
-        for word in ("created", "destroyed"):  # by the name that its driver gave it
-            assert re.search(rf"^\S+Z mad: hypervisor: .*VM [0-9a-f]+ 'vmm-\d+' {word}", logs, re.M), logs
+        for name, word in ((r"vmm-\d+", "created"), ("mad", "destroyed")):  # its driver's name first, then its own
+            assert re.search(rf"^\S+Z mad: hypervisor: .*VM [0-9a-f]+ '{name}' {word}", logs, re.M), logs
         assert re.search(r"^\S+Z mad: ended: vCPU 0: triple fault at RIP", logs, re.M)
         assert control.ssh("vm wait mad").returncode == 6
         gone(control, "mad")

@@ -158,8 +158,10 @@ void guest_trap(struct trap_frame *f)
 		return;
 	}
 	if (f->vector >= 32 && f->vector != VECTOR_USER_RETURN) {
-		if (*(volatile uint8_t *)f->rip == 0xf4)
+		if (*(volatile uint8_t *)f->rip == 0xf4) {
 			irq_before_hlt++;
+			f->rip++; /* told, so that it needs no sleep without end to show */
+		}
 		__atomic_add_fetch(&irq_count[f->vector], 1, __ATOMIC_SEQ_CST);
 		if (!no_eoi && f->vector != VECTOR_SPURIOUS)
 			apic_write(APIC_EOI, 0);

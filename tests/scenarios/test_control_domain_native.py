@@ -120,7 +120,7 @@ def test_settings_are_applied(prepared):
 def test_mistakes_in_settings_are_told_with_file_and_line(prepared):
     said = prepared.serial()
     assert "/etc/hornero/settings.conf:4:1: there is no setting 'netmask'" in said
-    assert "/etc/hornero/settings.conf:5:7: dns 'not-an-address'" in said
+    assert "/etc/hornero/settings.conf:5:16: dns 'not-an-address'" in said
     assert PASSWORD not in said
 
 
