@@ -98,7 +98,7 @@ def bochs(folder, config):
         # start-up is O(n^2) in blocks
         f"memory: guest={memory}, host={memory}, block_size=4096",
         f"cpu: model={config['cpu_model'] or 'broadwell_ult'}, count={config['cpus']}, quantum=16,"
-        f' exclude_features="{" ".join(excluded)}", ips=100000000, reset_on_triple_fault=0',
+        f' exclude_features="{" ".join(excluded)}", ips={config["mips"]}000000, reset_on_triple_fault=0',
         # runs repeat tick by tick
         "clock: sync=none, time0=1700000000",
         "display_library: nogui",

@@ -40,7 +40,7 @@ READY = r"hornero-control-domain: ready IP=\S+ SSH-HOSTKEY=(\S+)\n"
 DEAD = r"^\| The machine is halted\..*\n\+-+\+\n|Kernel panic - not syncing"
 NO_BANNER = "Connection timed out during banner exchange"
 DEFAULTS = {
-    "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "",
+    "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "", "mips": 100,
     "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False, "stick_read_only": "",
     "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "grub_last": "", "file": [],
     "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),

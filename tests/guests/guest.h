@@ -68,7 +68,7 @@ extern volatile uint64_t fault_resume;
 
 /* Interrupts and NMIs taken, by vector; interrupts are EOIed unless no_eoi is set. */
 extern volatile uint32_t irq_count[256];
-extern volatile uint32_t irq_before_hlt; /* came between STI and HLT: a wake-up that would be lost */
+extern volatile uint32_t irq_before_hlt; /* came between STI and HLT: a wake-up lost */
 extern volatile bool no_eoi;
 
 extern uint64_t pml4[512], pdpt[512], page_directory[2048], gdt[16];
