@@ -83,6 +83,14 @@ $(BUILD)/tests/kexec: tests/prod/kexec.c
 	@mkdir -p $(@D)
 	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
 
+# ---- the control domain's kernel, decompressed
+
+$(BUILD)/tests/vmlinuz: $(CD)/vmlinuz tests/bench/unpack tests/bench/unpacked.S
+	@mkdir -p $(@D)
+	gcc -c -o $@.o tests/bench/unpacked.S
+	objcopy -O binary -j .text $@.o $@.stub
+	tests/bench/unpack $< $@.stub $@
+
 # ---- a hypervisor whose self-tests can crash it on order
 
 $(BUILD)/test/hornero.elf: $(BUILD)/hornero.elf
@@ -90,7 +98,7 @@ $(BUILD)/test/hornero.elf: $(BUILD)/hornero.elf
 
 # ---- everything
 
-BUILD_FOR_TESTS = all host-tests bochs $(PROD) $(BUILD)/test/hornero.elf
+BUILD_FOR_TESTS = all host-tests bochs $(PROD) $(BUILD)/test/hornero.elf $(BUILD)/tests/vmlinuz
 BUILD_ALL = $(MAKE) --no-print-directory -j$(shell nproc)
 
 test: deps ## build everything and pass all tests but the long ones

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from bench import medium, memory_map
-from bench.machine import DEFAULTS, READY
+from bench.machine import DEFAULTS, PACKAGED_KERNEL, READY
 from bench.medium import BUILD
 
 BOOT_SECONDS = 400
@@ -69,8 +69,8 @@ def admission_is_exact(machine):
 
 @pytest.mark.parametrize("cpus", [1, 4])
 def test_boots_and_powers_off(machine, cpus):
-    started = boot(machine, cpus=cpus, file=[f"/root/probe={BUILD / 'devmodel/probe'}",
-                                             f"/root/control={BUILD / 'bench/control'}"])
+    started = boot(machine, cpus=cpus, kernel=PACKAGED_KERNEL, file=[
+        f"/root/probe={BUILD / 'devmodel/probe'}", f"/root/control={BUILD / 'bench/control'}"])
     assert int(told(started, "nproc")) == cpus
     info = json.loads(told(started, "hornero info --json"))
     assert (info["cpus"], info["cpus_present"]) == (cpus, cpus)

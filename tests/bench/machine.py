@@ -34,6 +34,8 @@ PR_SET_PDEATHSIG = 1
 SCREEN_PIECE = 64 << 20  # of an emulator's memory, looked at together
 SCREEN_BYTES = 8 << 20  # more than one screen has
 IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x80, 0x100
+PACKAGED_KERNEL = str(BUILD / "control-domain/vmlinuz")
+UNPACKED_KERNEL = str(BUILD / "tests/vmlinuz")  # the same, decompressed: see unpack
 # said on the serial port once the control domain's SSH server listens
 READY = r"hornero-control-domain: ready IP=\S+ SSH-HOSTKEY=(\S+)\n"
 # after this nothing more will come; whoever waits for something else need not wait on
@@ -43,7 +45,7 @@ DEFAULTS = {
     "emulator": "auto", "firmware": "bios", "cpus": 1, "memory": 1024, "cpu_model": "", "mips": 100,
     "cpu_exclude": "", "iso": "", "iso_as": "cdrom", "disk": [], "keep_disk": False, "stick_read_only": "",
     "entry": "hornero", "cmdline": "", "extra": "", "grub": "", "grub_last": "", "file": [],
-    "hypervisor": str(BUILD / "hornero.elf"), "kernel": str(BUILD / "control-domain/vmlinuz"),
+    "hypervisor": str(BUILD / "hornero.elf"), "kernel": PACKAGED_KERNEL,
     "initramfs": str(BUILD / "control-domain/initramfs"), "microcode": "",
     "enrol": "", "no_vga": False, "two_cards": False, "no_acpi": False, "limit": 900, "patience": 5, "no_reboot": False, "verbose": False, "msrs": "", "bochsrc": [],
 }
