@@ -25,8 +25,10 @@
 #include "say.h"
 #include "status.h"
 
-/* Numbers that no distribution gives to people or services, one for each process id. */
+/* Numbers that no distribution gives to people or services, one for each keeper's process id. */
 #define OWN_UID_BASE 0x70000000u
+
+static uid_t own_uid;
 
 static volatile sig_atomic_t child_pid;
 
@@ -96,6 +98,8 @@ static int unshare_user(struct reason *why)
 int sandbox_fork(const struct config *config, int *keeper, struct reason *why)
 {
 	*keeper = getpid();
+	/* The child cannot ask: outside of its PID namespace nobody has a number there. */
+	own_uid = config->uid ? config->uid : OWN_UID_BASE + (uint32_t)*keeper;
 	if (!config->sandbox)
 		return 0;
 	if (geteuid() && unshare_user(why))
@@ -157,9 +161,9 @@ static int enter_empty_root(struct reason *why)
 	return 0;
 }
 
-static int become_nobody(const struct config *config, struct reason *why)
+static int become_nobody(struct reason *why)
 {
-	uid_t uid = config->uid ? config->uid : OWN_UID_BASE + (uint32_t)getppid();
+	const uid_t uid = own_uid;
 
 	if (geteuid())
 		return 0; /* as whom we were started, inside the user namespace */
@@ -200,7 +204,7 @@ int sandbox_enter(const struct config *config, struct reason *why)
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
 		return reason_set(why, "sandbox: namespaces: %s; or use --sandbox off",
 				  strerror(errno));
-	if (enter_empty_root(why) || become_nobody(config, why) || drop_capabilities(why) ||
+	if (enter_empty_root(why) || become_nobody(why) || drop_capabilities(why) ||
 	    limit(RLIMIT_NOFILE, "open files", files, why) ||
 	    limit(RLIMIT_CORE, "core dumps", 0, why) || limit(RLIMIT_MSGQUEUE, "queues", 0, why))
 		return -1;

@@ -369,7 +369,8 @@ def test_images_are_converted_in_a_sandbox(demo):
 
 
 def test_report_has_definitions_and_no_secret(demo):
-    demo.ok("vm create secretive --image demo --cmdline 'console=hvc0 password=hunter2'")
+    said = demo.ok("vm create secretive --image demo --cmdline 'console=hvc0 password=hunter2'")
+    assert "It is lost at reboot: no volume 'hornero-data' is mounted." in said  # this machine has no disk
     file = demo.ok("hornero report /tmp/r.tar.gz").strip()
     parts = demo.ok(f"tar tzf {file}")
     for part in ("vms-definitions.txt", "vms-logs.txt", "hornero-info.txt", "dmesg.txt"):
@@ -433,6 +434,9 @@ def test_fifty_are_defined_and_eight_run(domain):
         domain.ok(f"until vm console small{i} --dump | grep -q 'small{i}:~# '; do sleep 1; done")
     used = json.loads(domain.ok("vm list --json"))
     assert sum(row["memory_bytes"] for row in used if row["state"] == "running") == 8 * 96 << 20
+    pids = [row["pid"] for row in used if row["state"] == "running"]
+    users = domain.ok("; ".join(f"grep ^Uid: /proc/$(tr -d ' ' </proc/{pid}/task/{pid}/children)/status" for pid in pids))
+    assert len(set(users.splitlines())) == 8 and "\t0\t" not in users, users
     domain.ok("vm kill small1 small2 small3 small4 small5 small6 small7 small8")
     domain.ok("vm delete --yes $(vm list -q)")
     assert "There is no VM yet" in domain.ok("vm list")
