@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from bench import medium, memory_map
-from bench.machine import DEFAULTS, PACKAGED_KERNEL, READY
+from bench.machine import DEFAULTS, PACKAGED_KERNEL, READY, UNPACKED_KERNEL
 from bench.medium import BUILD
 
 BOOT_SECONDS = 400
@@ -67,9 +67,9 @@ def admission_is_exact(machine):
     assert free() == before
 
 
-@pytest.mark.parametrize("cpus", [1, 4])
-def test_boots_and_powers_off(machine, cpus):
-    started = boot(machine, cpus=cpus, kernel=PACKAGED_KERNEL, file=[
+@pytest.mark.parametrize("cpus, kernel", [(1, PACKAGED_KERNEL), (4, UNPACKED_KERNEL)], ids=["1", "4"])
+def test_boots_and_powers_off(machine, cpus, kernel):
+    started = boot(machine, cpus=cpus, kernel=kernel, file=[
         f"/root/probe={BUILD / 'devmodel/probe'}", f"/root/control={BUILD / 'bench/control'}"])
     assert int(told(started, "nproc")) == cpus
     info = json.loads(told(started, "hornero info --json"))
@@ -202,6 +202,7 @@ def test_reboot_comes_up_again(machine):
     assert "2" == told(started, "nproc").strip()
 
 
+@pytest.mark.full
 def test_kexec_into_the_same_kernel(machine):
     """The second kernel finds the same machine: all CPUs, the same memory, the same free pool."""
     started = boot(machine, cpus=2, initramfs=VM_IMAGE, file=[f"root/kexec={BUILD}/tests/kexec"])

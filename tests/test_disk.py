@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from bench import medium, memory_map
-from bench.machine import DEFAULTS, READY
+from bench.machine import DEFAULTS, READY, UNPACKED_KERNEL
 from bench.medium import BUILD, TOP
 from test_crash import SELFTEST_CALL, SELFTESTS
 
@@ -24,7 +24,7 @@ def make_disk(folder, *options, initramfs=DEFAULTS["initramfs"], hypervisor=DEFA
     image = folder / "disk.img"
     linux = (TOP / "boot/control-domain.cmdline").read_text().split() + ["cryptomgr.notests"]
     subprocess.run([TOP / "boot/mkdisk", "--output", image, "--hypervisor", hypervisor,
-                    "--kernel", DEFAULTS["kernel"], "--initramfs", initramfs, "--timeout", "0",
+                    "--kernel", UNPACKED_KERNEL, "--initramfs", initramfs, "--timeout", "0",
                     "--linux-cmdline", " ".join(linux),
                     "--keys", medium.ssh_key().with_suffix(".pub"), *options],
                    check=True, timeout=120)
@@ -188,7 +188,7 @@ def test_settings_on_a_cd_give_the_control_domain_its_memory(machine, tmp_path):
     (tmp_path / "authorized_keys").write_bytes(medium.ssh_key().with_suffix(".pub").read_bytes())
     linux = (TOP / "boot/control-domain.cmdline").read_text().split() + ["cryptomgr.notests"]
     subprocess.run([TOP / "boot/mkiso", "--output", tmp_path / "cd.iso", "--hypervisor", DEFAULTS["hypervisor"],
-                    "--kernel", DEFAULTS["kernel"], "--initramfs", DEFAULTS["initramfs"], "--timeout", "0",
+                    "--kernel", UNPACKED_KERNEL, "--initramfs", DEFAULTS["initramfs"], "--timeout", "0",
                     "--linux-cmdline", " ".join(linux), "--file", tmp_path / "settings.conf",
                     "--file", tmp_path / "authorized_keys"], check=True, timeout=120)
     started = machine(iso=str(tmp_path / "cd.iso"), emulator="bochs")

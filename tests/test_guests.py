@@ -12,6 +12,7 @@ import pytest
 
 from bench.machine import READY
 from bench.medium import BUILD
+from vm.test_session import Console, Domain
 
 BOOT_SECONDS = 400
 WITH_GUESTS = BUILD / "control-domain" / "initramfs-vm"
@@ -44,6 +45,13 @@ def gone(machine, *names):
         told(machine, f"vm kill {name}; vm delete {name} --disks --yes")
 
 
+def checksum(machine, name, mark, first=""):
+    """Of the guest's disk, as the guest reads it."""
+    told(machine, f"type_to {name} \"{first}echo 3 >/proc/sys/vm/drop_caches; sha256sum /dev/vda; echo {mark}'='\" 0; "
+                  f"wait_for {name} {mark}= {GUEST_SECONDS}")
+    return re.findall(r"\b[0-9a-f]{64}\b", told(machine, f"vm console {name} --dump"))[-1]
+
+
 class TestGuests:
     @pytest.fixture(scope="class")
     def control(self, class_machine):
@@ -72,6 +80,45 @@ class TestGuests:
         assert re.search(r"CPUID", json.dumps(exits))
         gone(control, "alpha", "beta")
         assert pool_free(control) == before
+
+    def test_one_vmm_command_line_is_a_machine(self, control):
+        """As control-domain/vmm/README.md has it, over SSH: a shell, a disk, a network; a second one beside it."""
+        before = pool_free(control)
+        told(control, "truncate -s 16M /tmp/one.img /tmp/two.img")
+        image = "/usr/lib/hornero/images/demo"
+        guests = {}
+        for name in "one", "two":
+            guests[name] = Console(Domain(control, "hornero"), (
+                f"vmm --name {name} --memory 128M --kernel {image}/kernel --initrd {image}/initramfs "
+                f"--cmdline 'console=hvc0 quiet' --disk path=/tmp/{name}.img --net tap={name}0 --console stdio"))
+            guests[name].expect("demo:~# ")
+        for number, (name, guest) in enumerate(guests.items(), 1):
+            told(control, f"ip addr add 10.9.{number}.1/24 dev {name}0 && ip link set {name}0 up")
+            assert "1 packets received" in guest.run(
+                f"ip addr add 10.9.{number}.2/24 dev eth0; ping -c 1 -W 60 10.9.{number}.1")
+            guest.run(f"echo this is {name} | dd of=/dev/vda conv=fsync")
+            assert told(control, f"head -n 1 /tmp/{name}.img") == f"this is {name}\n"
+        for guest in guests.values():
+            guest.type("poweroff\n")
+            guest.expect("ended: power-off by guest")
+            assert guest.process.wait(GUEST_SECONDS) == 0
+        assert pool_free(control) == before
+
+    def test_a_disk_keeps_what_was_written(self, control):
+        """Over a reset by the guest, and over the end of the VM: the same checksum inside, each time, and outside."""
+        told(control, "truncate -s 4M /tmp/kept.img")
+        start(control, "kept", "-m", "96M", "-c", "2", "--disk", "/tmp/kept.img")
+        sums = [checksum(control, "kept", "first", "dd if=/dev/urandom of=/dev/vda bs=64k conv=fsync 2>/dev/null; ")]
+        told(control, "type_to kept 'reboot -f' 0; "
+                      "until vm console kept --dump | grep -c 'This is kept' | grep -q 2; do sleep 1; done; "
+                      "vm logs kept | grep 'reset by guest'")
+        sums.append(checksum(control, "kept", "second"))
+        told(control, "type_to kept poweroff 0; vm wait kept --timeout 120; vm start kept")
+        told(control, f"wait_for kept 'This is kept' {GUEST_SECONDS}")
+        sums.append(checksum(control, "kept", "third"))
+        gone(control, "kept")
+        sums.append(told(control, "sha256sum /tmp/kept.img; rm /tmp/kept.img").split()[0])
+        assert len(set(sums)) == 1 and len(sums[0]) == 64, sums
 
     def test_power_off_from_inside(self, control):
         before = pool_free(control)

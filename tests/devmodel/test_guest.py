@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A Linux guest with two CPUs, two disks and a network card, from boot to power-off."""
 
+import hashlib
+import re
+
 import pytest
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("devmodel")]
@@ -16,9 +19,10 @@ def guest(vm, shells):
     shells[2].run("mkdir -p $TMP/small")
     shells[2].run(f"mount -t tmpfs -o size={SMALL_MIB}M small $TMP/small")
     shells[2].run(f"truncate -s {DISK_MIB}M $TMP/small/full.img")
+    shells[2].run("dd if=/dev/urandom of=$TMP/fixed.img bs=64k count=16 2>/dev/null")
     machine = vm("web", "--memory 256M --cpus 2 --kernel $KERNEL --initrd $INITRD "
                  "--cmdline 'console=hvc0 quiet mitigations=off' --disk path=$TMP/disk.img "
-                 "--disk path=$TMP/small/full.img --net tap=tap0,mac=52:54:00:12:34:56")
+                 "--disk path=$TMP/small/full.img --disk path=$TMP/fixed.img,ro --net tap=tap0,mac=52:54:00:12:34:56")
     machine.start()
     shells[2].run("ifconfig tap0 10.9.0.1 netmask 255.255.255.0 up")
     machine.attach()
@@ -66,6 +70,29 @@ def test_disk_survives_reset(guest):
     assert outside == before
 
 
+def test_discard_gives_space_back(guest):
+    """What is discarded reads as zero, inside and outside, and takes no room any more; the rest stays."""
+    sums = "dd if={} bs=64k count=16 2>/dev/null | sha256sum; dd if={} bs=64k skip=16 count=16 2>/dev/null | sha256sum"
+    guest.console.run("dd if=/dev/urandom of=/dev/vda bs=64k count=32 conv=fsync 2>/dev/null", 60)
+    before = re.findall(r"\b[0-9a-f]{64}\b", guest.console.run(sums.format("/dev/vda", "/dev/vda"), 60))
+    room = int(guest.control.run("du -k $TMP/disk.img").split()[-2])
+    guest.console.run("blkdiscard -o 0 -l 1048576 /dev/vda && echo 3 >/proc/sys/vm/drop_caches", 60)
+    inside = re.findall(r"\b[0-9a-f]{64}\b", guest.console.run(sums.format("/dev/vda", "/dev/vda"), 60))
+    outside = re.findall(r"\b[0-9a-f]{64}\b", guest.control.run(sums.format("$TMP/disk.img", "$TMP/disk.img"), 60))
+    zero = hashlib.sha256(bytes(1 << 20)).hexdigest()
+    assert inside == outside == [zero, before[1]] and before[0] != zero
+    assert int(guest.control.run("du -k $TMP/disk.img").split()[-2]) <= room - 1024
+
+
+def test_read_only_disk_is_not_written(guest):
+    before = guest.control.run("sha256sum $TMP/fixed.img").split()[-2]
+    assert "1" in guest.console.run("cat /sys/block/vdc/ro").split()
+    output, status = guest.console.run("dd if=/dev/zero of=/dev/vdc bs=512 count=1 conv=fsync", check=False)
+    assert status != 0, output
+    assert before in guest.console.run("sha256sum /dev/vdc", 60)
+    assert before in guest.control.run("sha256sum $TMP/fixed.img")
+
+
 def test_pause_and_resume(guest):
     assert guest.command("pause") == {"ok": True}
     status = guest.command("status")
@@ -89,7 +116,7 @@ def test_full_disk_pauses(guest):
     inside = guest.console.expect(r"([0-9a-f]{64})  /dev/vdb.*written", 120).group(1)
     assert inside == guest.control.run("sha256sum $TMP/small/full.img", 60).split()[-2]
     errors = [disk["errors"] for disk in guest.command("stats")["disks"]]
-    assert errors == [0, 0]
+    assert errors == [0, 0, 0]
 
 
 def test_disk_is_locked(guest, shells):

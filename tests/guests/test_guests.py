@@ -19,6 +19,11 @@ TSC_KHZ = int(re.search(r"X\((\d+), TSC_KHZ", (ABI / "hypercall.h").read_text())
 NEWER = ("vpid ept_1g ept_ad apic_registers virtual_interrupts x2apic_mode invept_single invvpid_single "
          "preemption_timer perf_global_ctrl pause_loop").split()
 
+# SDM 3D "Field Encoding in VMCS", SDM 3C "VM-Execution Control Fields"
+VMCS_VPID, VMCS_PIN, VMCS_SECONDARY = 0, 0x4000, 0x401e
+PIN_PREEMPTION_TIMER, SECONDARY_VPID = 1 << 6, 1 << 5
+SECONDARY_NEWER = 1 << 4 | SECONDARY_VPID | 1 << 8 | 1 << 9 | 1 << 10  # x2APIC, APIC registers, delivery, PAUSE
+
 
 @pytest.fixture
 def unharmed(control):
@@ -90,6 +95,18 @@ class Guests:
         judge(parts[1])
         text, _ = control.guest("neighbour", cmdline="seed=8", memory=64)
         judge(text)
+
+    def test_controls_of_a_vcpu(self, control):
+        """A VM entry that is refused ends in a dump of its VMCS, as the processor holds it."""
+        run = control.machine.ssh("chmod +x /kvm/kvm-check && /kvm/kvm-check refused", timeout=SECONDS)
+        assert run.returncode == 0, run.stdout + run.stderr
+        fields = {int(name, 16): int(value, 16) for name, value in
+                  re.findall(r" f([0-9a-f]+)=([0-9a-f]+)", control.ok("hornero log"))}
+        newer = self.kind == "newer"
+        assert bool(fields[VMCS_SECONDARY] & SECONDARY_VPID) == newer
+        assert bool(fields[VMCS_VPID]) == newer
+        assert bool(fields[VMCS_PIN] & PIN_PREEMPTION_TIMER) == newer
+        assert newer or not fields[VMCS_SECONDARY] & SECONDARY_NEWER
 
     def test_every_exit_was_seen(self, control):
         """The last one: what tests/exits.txt says that these guests prove."""
