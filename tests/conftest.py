@@ -57,7 +57,8 @@ def start_machines(request, name):
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # two may run tests of the same name
 
     def start(**options):
-        options.setdefault("kernel", UNPACKED_KERNEL)
+        if options.get("entry", "hornero") == "hornero":  # GRUB's `linux` takes other ways into an image
+            options.setdefault("kernel", UNPACKED_KERNEL)
         machine = Machine(re.sub(r"[^A-Za-z0-9._]+", "-", f"{worker}{name}-{len(started)}"))
         started.append(machine)
         request.node.stash.setdefault(MACHINES, []).append(machine)

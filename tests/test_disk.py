@@ -20,11 +20,12 @@ ESP = 4096 * 512
 HALTED = r"The machine is halted\."
 
 
-def make_disk(folder, *options, initramfs=DEFAULTS["initramfs"], hypervisor=DEFAULTS["hypervisor"]):
+def make_disk(folder, *options, kernel=DEFAULTS["kernel"], initramfs=DEFAULTS["initramfs"],
+              hypervisor=DEFAULTS["hypervisor"]):
     image = folder / "disk.img"
     linux = (TOP / "boot/control-domain.cmdline").read_text().split() + ["cryptomgr.notests"]
     subprocess.run([TOP / "boot/mkdisk", "--output", image, "--hypervisor", hypervisor,
-                    "--kernel", UNPACKED_KERNEL, "--initramfs", initramfs, "--timeout", "0",
+                    "--kernel", kernel, "--initramfs", initramfs, "--timeout", "0",
                     "--linux-cmdline", " ".join(linux),
                     "--keys", medium.ssh_key().with_suffix(".pub"), *options],
                    check=True, timeout=120)
@@ -149,7 +150,7 @@ def test_what_is_on_the_stick_survives(machine, tmp_path, firmware):
     machine that has its labels is left alone."""
     (tmp_path / "settings.conf").write_bytes(SETTINGS.replace("\n", "\r\n").encode())
     image = make_disk(tmp_path, "--settings", tmp_path / "settings.conf", "--hypervisor-cmdline", "loglevel=debug",
-                      initramfs=BUILD / "control-domain/initramfs-vm")
+                      kernel=UNPACKED_KERNEL, initramfs=BUILD / "control-domain/initramfs-vm")
     with open(image, "r+b") as file:
         file.truncate(1 << 30)
     internal = internal_disk(tmp_path)
