@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import subprocess
+import tempfile
 
 import pytest
 
@@ -57,9 +58,11 @@ class Vm:
 
 
 @pytest.fixture
-def vm(tmp_path):
-    made = Vm(tmp_path)
-    yield made
-    for name, row in made.rows().items():
-        if row["pid"]:
-            made.run("kill", name)
+def vm():
+    """In a folder with a short name: a socket's address has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="vm-") as folder:
+        made = Vm(pathlib.Path(folder))
+        yield made
+        for name, row in made.rows().items():
+            if row["pid"]:
+                made.run("kill", name)
