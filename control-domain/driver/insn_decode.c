@@ -477,7 +477,8 @@ enum insn_result insn_decode(struct insn *insn, const uint8_t *bytes, unsigned i
 		result = byte == 0x38 ? decode_opcode(&c, insn, &three_byte_38[next_byte(&c)])
 				      : decode_opcode(&c, insn, &two_byte[byte]);
 	}
-	if (c.missing)
-		return n < INSN_MAX_BYTES ? INSN_MORE : INSN_TOO_LONG;
-	return result;
+	if (!c.missing)
+		return result;
+	insn->mode_bits = 0; /* the zeros read for what is missing made it whole */
+	return n < INSN_MAX_BYTES ? INSN_MORE : INSN_TOO_LONG;
 }

@@ -446,6 +446,18 @@ TEST(same_instruction_again)
 	CHECK(!insn_matches(&insn, vector.bytes, vector.n, 64));
 }
 
+/* The first part of one, before a page's end, is none that could come again. */
+TEST(half_an_instruction_matches_nothing)
+{
+	struct code store = CODE(64, "movw $0x1234, 0x12345678(%r15)");
+	struct insn insn;
+
+	for (unsigned int n = 0; n < store.n; n++) {
+		CHECK_EQ(insn_decode(&insn, store.bytes, n, 64), INSN_MORE);
+		CHECK(!insn_matches(&insn, store.bytes, store.n, 64));
+	}
+}
+
 TEST(results_other_than_ok)
 {
 	static const uint8_t long_one[INSN_MAX_BYTES] = {0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,

@@ -119,6 +119,33 @@ bool expect_mmio(struct client *c, int reason, bool write, uint64_t address, uns
 		      run->mmio.phys_addr, run->mmio.len, (unsigned long long)got);
 }
 
+/* An instruction on two pages, cut at each of its bytes. */
+static void check_mmio_edge(void)
+{
+	static const uint8_t code[] = {0xc7, 0x83, 0x10, 0, 0, 0, 0x44, 0x33, 0x22, 0x11, 0xf4};
+	const unsigned int edge = 0x7000, length = sizeof(code) - 1; /* movl ..., 0x10(%ebx); hlt */
+	struct kvm_regs regs;
+	struct client c;
+
+	client_create(&c, 1, guest_mmio);
+	for (unsigned int before = 1; before < length; before++) {
+		memcpy(c.memory + edge - before, code, sizeof(code));
+		regs = get_regs(&c);
+		regs.rbx = DEVICE;
+		regs.rip = edge - before;
+		must(ioctl(c.vcpu[0], KVM_SET_REGS, &regs), "KVM_SET_REGS");
+		expect_mmio(&c, client_run(&c, 0), true, DEVICE + 0x10, 4, 0x11223344,
+			    "mmio write across pages");
+		c.run[0]->immediate_exit = 1;
+		client_run(&c, 0); /* finishes it, and goes no further */
+		c.run[0]->immediate_exit = 0;
+		regs = get_regs(&c);
+		report(regs.rip == edge - before + length, "and the next instruction", "RIP %llx",
+		       regs.rip);
+	}
+	client_destroy(&c);
+}
+
 static void answer_mmio(struct client *c, uint64_t data)
 {
 	memcpy(c->run[0]->mmio.data, &data, sizeof(data));
@@ -163,6 +190,22 @@ static unsigned int serve_string(struct client *c, int *reason, bool in, uint8_t
 		*reason = client_run(c, 0);
 	}
 	return done;
+}
+
+static void check_stack(void)
+{
+	struct client c;
+
+	client_create(&c, 1, guest_stack);
+	expect_mmio(&c, client_run(&c, 0), false, DEVICE, 4, 0, "push from a device");
+	answer_mmio(&c, 0x11223344);
+	expect_mmio(&c, client_run(&c, 0), true, DEVICE + 4, 4, 0x55667788, "pop to a device");
+	expect_rest(&c, "halts after push and pop");
+	struct kvm_regs regs = get_regs(&c);
+	report(regs.rsi == 0x11223344, "pushed what the device said", "rsi %llx", regs.rsi);
+	report(regs.rdi == STACK && regs.rsp == STACK, "stack pointer back", "rdi %llx, rsp %llx",
+	       regs.rdi, regs.rsp);
+	client_destroy(&c);
 }
 
 static void check_strings(void)
@@ -392,6 +435,8 @@ static const struct {
 } checks[] = {
 	{"ports", check_ports},
 	{"mmio", check_mmio},
+	{"mmio-edge", check_mmio_edge},
+	{"stack", check_stack},
 	{"strings", check_strings},
 	{"immediate", check_immediate_exit},
 	{"spin", check_spin},

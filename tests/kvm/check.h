@@ -30,11 +30,11 @@ struct client {
 	uint8_t *memory;
 };
 
-extern const uint8_t guest_start[], guest_end[], guest_ports[], guest_mmio[], guest_strings[],
-	guest_idle[], guest_spin[], guest_writer[], guest_doorbells[], guest_rings[],
-	guest_shutdown[], guest_pic[], guest_ioapic[], guest_stack_on_device[], guest_xsave_size[],
-	guest_deadline[], guest_starts_another[], guest_toucher[], guest_another[],
-	guest_handlers[], guest_nmi[];
+extern const uint8_t guest_start[], guest_end[], guest_ports[], guest_mmio[], guest_stack[],
+	guest_strings[], guest_idle[], guest_spin[], guest_writer[], guest_doorbells[],
+	guest_rings[], guest_shutdown[], guest_pic[], guest_ioapic[], guest_stack_on_device[],
+	guest_xsave_size[], guest_deadline[], guest_starts_another[], guest_toucher[],
+	guest_another[], guest_handlers[], guest_nmi[];
 
 /* A VM with memory at 0, split irqchip and `vcpus` vCPUs; the first starts at `entry`. */
 void client_create(struct client *client, unsigned int vcpus, const uint8_t *entry);

@@ -41,6 +41,17 @@ guest_mmio:
 	popl %esi
 	hlt
 
+	/* the stack pointer changes with an instruction that reads, and one that writes, a device */
+	.globl guest_stack
+guest_stack:
+	movl $DEVICE, %ebx
+	pushl (%ebx)
+	pushl $0x55667788
+	popl 4(%ebx)
+	popl %esi
+	movl %esp, %edi
+	hlt
+
 	/* strings to and from a port, and to device memory */
 	.globl guest_strings
 guest_strings:

@@ -105,8 +105,8 @@ enum hv_activity {
 #define HV_GROUP_FPU	32u /* XSAVE image, standard (not compacted) format, in `xsave`; and xcr0 */
 #define HV_GROUP_ALL	63u
 
-/* `flags`, set by the driver before VCPU_RUN */
-#define HV_RUN_REGS_DIRTY   1u /* rip/rflags were changed (an instruction was emulated) */
+/* `flags`, set by the driver before VCPU_RUN; a VCPU_GET before that takes all but WINDOW */
+#define HV_RUN_REGS_DIRTY   1u /* rsp, rip, rflags were changed (an instruction was emulated) */
 #define HV_RUN_INJECT	    2u /* `events.inject` is to be delivered with this entry */
 #define HV_RUN_CLEAR_SHADOW 4u /* STI/MOV SS shadow ends: an instruction was emulated */
 #define HV_RUN_WINDOW	    8u /* leave with WINDOW once LINT0 passes a PIC's interrupt */

@@ -43,19 +43,12 @@ static void set_cpu_control(uint32_t bit, bool on)
 		vmwrite(VMCS_CPU_CONTROLS, wanted);
 }
 
-void vcpu_take_orders(struct vcpu *vcpu)
+static void apply_changes(struct vcpu *vcpu, uint32_t flags)
 {
-	struct hv_vcpu_page *page = vcpu->page;
-	uint32_t flags = page->flags;
+	const struct hv_vcpu_page *page = vcpu->page;
 
-	page->flags = 0;
-	vcpu->bell_due = VLAPIC_NEVER; /* rings so far went with the last stay */
-	if (vcpu->window && !(flags & HV_RUN_WINDOW))
-		set_cpu_control(CPU_INTERRUPT_WINDOW, false);
-	vcpu->window = flags & HV_RUN_WINDOW;
-	if (!flags)
-		return;
 	if (flags & HV_RUN_REGS_DIRTY) {
+		vmwrite(VMCS_GUEST_RSP, page->gprs.rsp);
 		vmwrite(VMCS_GUEST_RIP, page->rip);
 		vmwrite(VMCS_GUEST_RFLAGS, (page->rflags & UINT64_C(0x3f7fd5)) | 2);
 	}
@@ -77,6 +70,27 @@ void vcpu_take_orders(struct vcpu *vcpu)
 							       ? (int64_t)page->events.inject_error
 							       : -1);
 	}
+}
+
+void vcpu_take_changes(struct vcpu *vcpu)
+{
+	uint32_t flags = vcpu->page->flags;
+
+	vcpu->page->flags = flags & HV_RUN_WINDOW;
+	apply_changes(vcpu, flags);
+}
+
+void vcpu_take_orders(struct vcpu *vcpu)
+{
+	uint32_t flags = vcpu->page->flags;
+
+	vcpu->page->flags = 0;
+	vcpu->bell_due = VLAPIC_NEVER; /* rings so far went with the last stay */
+	if (vcpu->window && !(flags & HV_RUN_WINDOW))
+		set_cpu_control(CPU_INTERRUPT_WINDOW, false);
+	vcpu->window = flags & HV_RUN_WINDOW;
+	if (flags)
+		apply_changes(vcpu, flags);
 }
 
 static void take_pending(struct vcpu *vcpu, bool *nmi)

@@ -141,6 +141,7 @@ void virt_vcpu_get(struct vcpu *vcpu, uint32_t groups)
 {
 	struct hv_vcpu_page *p = vcpu->page;
 
+	vcpu_take_changes(vcpu);
 	p->gprs.rsp = vmread(VMCS_GUEST_RSP);
 	if (groups & HV_GROUP_REGS) {
 		p->rip = vmread(VMCS_GUEST_RIP);

@@ -95,9 +95,13 @@ void vcpu_msrs_leave(struct vmx_cpu *v, struct vcpu *vcpu);
 /** Load the guest's debug registers and save the control domain's. */
 void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu);
 
-/** Take what the driver left in the page before this stay: changed RIP and RFLAGS, an event to
+/** Take what the driver left in the page before this stay: changed RSP, RIP and RFLAGS, an event to
  * inject. */
 void vcpu_take_orders(struct vcpu *vcpu);
+
+/** The same, but for what is about a stay alone, before state is read: an instruction may have been
+ * emulated since the last one. Context: the vCPU's VMCS current. */
+void vcpu_take_changes(struct vcpu *vcpu);
 
 /** End the stay: control domain's VMCS, state and RAX = @exit. */
 void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit);
