@@ -13,6 +13,8 @@ import pytest
 def test_good(): pass
 def test_known(): pytest.skip("no such hardware")
 def test_unknown(): {body}
+@pytest.mark.full
+def test_long(): assert False
 """
 
 
@@ -22,7 +24,8 @@ def suite(tmp_path, monkeypatch):
     loaded = runpy.run_path(str(TOP / "tests/suite"))
     names = loaded["main"].__globals__
     (tmp_path / "tests").mkdir()
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = boot\n")
+    (tmp_path / "tests/conftest.py").symlink_to(TOP / "tests/conftest.py")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "tests/skips.txt").write_text("# why\ntest_it::test_known  # no such hardware\n")
     monkeypatch.setitem(names, "TOP", tmp_path)
     monkeypatch.setitem(names, "BUILD", tmp_path)
@@ -31,13 +34,14 @@ def suite(tmp_path, monkeypatch):
 
     def run(capsys, body):
         (tmp_path / "tests/test_it.py").write_text(TESTS.format(body=body))
-        (tmp_path / "left-to-full.txt").write_text("test_it.py::test_long\n")
         return names["main"](), capsys.readouterr().out.splitlines()
 
     return run
 
 
-def test_known_skips_are_named_and_counted(suite, capsys):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_known_skips_are_named_and_counted(suite, capsys, monkeypatch, workers):
+    monkeypatch.setenv("TEST_JOBS", str(workers))
     code, said = suite(capsys, "pass")
     assert (code, said[-1]) == (0, "2 passed, 0 failed, 1 skipped")
     assert "skipped: test_it::test_known: no such hardware" in said
