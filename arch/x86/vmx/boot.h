@@ -16,11 +16,9 @@ void vmx_unlock(struct vmx_caps *caps);
 int vmx_on(struct vmx_cpu *v) __must_use;
 
 /** Make the VMCS; then set the registers for the first instruction. */
-struct control_entry {
-	uint64_t rip, rsi, cr3, gdt_base;
-};
+struct linux_start;
 void control_vmcs_init(struct vmx_cpu *v);
-void control_start_boot(struct vmx_cpu *v, const struct control_entry *entry);
+void control_start_boot(struct vmx_cpu *v, const struct linux_start *start);
 
 /** Set up the bitmaps, shared by all CPUs. */
 void control_msr_init(void);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Starting CPUs where the processor has no wait-for-SIPI activity state (older nested hosts).
+ * Starting CPUs where the processor has no wait-for-SIPI activity state (older nested hosts), or
+ * where some are not ours and must not be woken.
  *
  * INIT still exits on the CPU that it is sent to; that CPU then waits here, in root mode, where a
  * real SIPI would be lost. So the sender's writes to the interrupt command register are looked at,

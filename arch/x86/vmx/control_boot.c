@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <found.h>
+#include <linux_boot.h>
 #include <log.h>
 #include <sleep.h>
 #include <x86/asm.h>
@@ -151,20 +152,20 @@ void control_vmcs_init(struct vmx_cpu *v)
 	v->launched = 0;
 }
 
-void control_start_boot(struct vmx_cpu *v, const struct control_entry *entry)
+void control_start_boot(struct vmx_cpu *v, const struct linux_start *start)
 {
 	memset(&v->gprs, 0, sizeof(v->gprs));
-	v->gprs.rsi = entry->rsi;
+	v->gprs.rsi = start->zero_page;
 	vmwrite(VMCS_ENTRY_CONTROLS, vmread(VMCS_ENTRY_CONTROLS) | ENTRY_IA32E_GUEST);
 	vmwrite(VMCS_GUEST_EFER, EFER_LME | EFER_LMA);
 	vmwrite(VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE | CR0_PG);
-	vmwrite(VMCS_GUEST_CR3, entry->cr3);
+	vmwrite(VMCS_GUEST_CR3, start->cr3);
 	vmwrite(VMCS_GUEST_CR4, CR4_PAE | CR4_VMXE);
 	vmcs_set_segment(SEG_CS, BOOT_CS, 0, 0xffffffffu, ACCESS_CODE_LONG);
 	vmcs_set_data_segments(BOOT_DS, 0xffffffffu, ACCESS_DATA_FLAT);
-	vmwrite(VMCS_GUEST_GDTR_BASE, entry->gdt_base);
+	vmwrite(VMCS_GUEST_GDTR_BASE, start->gdt);
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, 4 * 8 - 1);
-	vmwrite(VMCS_GUEST_RIP, entry->rip);
+	vmwrite(VMCS_GUEST_RIP, start->rip);
 }
 
 void control_apic_init(void)

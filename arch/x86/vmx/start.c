@@ -122,6 +122,19 @@ static void report_caps(struct cpu *cpu)
 	__atomic_fetch_add(&reported, 1, __ATOMIC_RELEASE);
 }
 
+/*
+ * CPUs that are not ours (maxcpus=, one that did not start) would run Linux without EPT if it woke
+ * them. So the SIPIs that it sends are looked at, and Linux is told how many CPUs there are.
+ */
+static void leave_others_asleep(void)
+{
+	char *words = found.boot.modules[MODULE_KERNEL].cmdline, *end = words + strlen(words);
+
+	vmx_caps_remove(&vmx_caps, VMX_OPT_WAIT_FOR_SIPI);
+	snprintf(end, sizeof(found.boot.modules->cmdline) - (size_t)(end - words), " nr_cpus=%u",
+		 cpu_count);
+}
+
 static void intersect_caps(void)
 {
 	for (unsigned int i = 0; i < cpu_count; i++) {
@@ -141,6 +154,8 @@ static void intersect_caps(void)
 					 vmx_options[o].title);
 		vmx_caps_intersect(&vmx_caps, c);
 	}
+	if (cpu_count < found.acpi.cpus)
+		leave_others_asleep();
 	use_caps();
 	for (unsigned int o = 0; o < VMX_OPTIONS; o++)
 		log_dbg("%s: %s", vmx_options[o].title, vmx_has((enum vmx_option)o) ? "yes" : "no");
@@ -363,7 +378,6 @@ void virt_bsp_main(void)
 	struct cpu *cpu = this_cpu();
 	const struct boot_module *updates = &found.boot.modules[MODULE_MICROCODE];
 	struct linux_start start;
-	struct control_entry entry;
 
 	if (updates->bytes)
 		microcode = boot_map(updates->base, updates->bytes);
@@ -386,8 +400,7 @@ void virt_bsp_main(void)
 	boot_done();
 	stage_ready = 1;
 	start_vmx(cpu);
-	entry = (struct control_entry){start.rip, start.zero_page, start.cr3, start.gdt};
-	control_start_boot(cpu->vmx, &entry);
+	control_start_boot(cpu->vmx, &start);
 	fill_info();
 	virt_leave_boot(cpu);
 }
