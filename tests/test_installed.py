@@ -261,6 +261,36 @@ def test_second_kernel_package_comes_and_goes(uefi):
     assert ours() == [first]
 
 
+@pytest.mark.full
+def test_by_uefi_with_two_cpus_and_network_manager(machine, uefi):
+    uefi.told("hornero boot --default")
+    under = machine(disk=[str(uefi.image)], emulator="bochs", firmware="uefi", cpus=2, keep_disk=True, memory=2048,
+                    limit=7200, patience=60)
+    under.wait(READY, 4000)
+    assert told(under, RUNNING, timeout=600).split() == ["running"]
+    info = json.loads(told(under, "hornero info --json"))
+    assert (info["cpus"], info["cpus_present"]) == (2, 2) and info["features"]["efi"]
+    assert "hornero_tries=0" in told(under, "grub-editenv list").split()
+    assert told(under, "hornero boot") == "by default: Linux under the hypervisor\n"
+    assert "BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c" in told(under, "ls /sys/firmware/efi/efivars")
+    told(under, "vm create kept --image demo && vm start kept", timeout=300)
+    uname = under.ssh("vm ssh kept uname -n", timeout=900)
+    assert uname.stdout == "kept\n", uname.stderr
+    devices = dict(line.split(":") for line in told(under, "nmcli -g DEVICE,STATE device").splitlines())
+    assert devices.pop("eth0") == "connected" and set(devices) > {"lo", "nat0"}
+    assert {state for name, state in devices.items() if name == "nat0" or name.startswith("vm-")} == {"unmanaged"}
+    told(under, "vm stop kept; hornero boot --linux", timeout=300)
+    assert told(under, "hornero boot") == "by default: Linux, without the hypervisor\n"
+    told(under, "vm delete kept --yes --disks")
+    power_off(under)
+    assert 'set default="0"' in uefi.told("cat /boot/grub/grub.cfg")
+    uefi.told(PURGE)
+    assert uefi.told("cat /boot/grub/grub.cfg") == uefi.menu
+    left = {line.split()[0] for line in set(uefi.told(FILES).splitlines()) ^ set(uefi.before.splitlines())
+            if "hornero" in line}
+    assert left == {"./var/lib/hornero", "./var/lib/hornero/ssh", "./var/lib/hornero/ssh/vm"}  # `vm ssh`'s key is data
+
+
 def put_debians_signed_loaders(image):
     """Where grub-install puts them for a disk without an entry in the firmware's list."""
     cache = pathlib.Path(os.environ.get("CACHE") or

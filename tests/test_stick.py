@@ -136,15 +136,22 @@ def without_hypervisor(image):
     put(image, "boot/grub/grub.cfg", menu.replace(b"\t\tstart_hornero\n", b"\t\t" + alone + b"\n"))
 
 
+def take_away(image):
+    subprocess.run(["sfdisk", "-q", "--delete", image, "3"], check=True, timeout=60)
+    table = subprocess.run(["sfdisk", "-d", image], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert "hornero-data" not in table and "hornero-root" in table
+
+
 @pytest.mark.full
-def test_debian_that_can_keep_nothing_says_so(machine, tmp_path):
+@pytest.mark.parametrize("lose", [damage, take_away])
+def test_debian_that_can_keep_nothing_says_so(machine, tmp_path, lose):
     image = make_disk(tmp_path, "--root", BUILD / "control-domain/debian.squashfs",
                       initramfs=BUILD / "control-domain/initramfs-drivers")
     without_hypervisor(image)
     put(image, "authorized_keys", medium.ssh_key().with_suffix(".pub").read_bytes())
     put(image, "settings.conf", b"address = 10.0.2.15/24\ngateway = 10.0.2.2\ndns = 192.0.2.7\n")
     options = {"disk": [str(image)], "emulator": "qemu-tcg", "memory": 2048, "limit": 1800, "patience": 30}
-    damage(image)
+    lose(image)
     started = machine(**options)
     started.wait(r"hornero: no data partition can be written: what is changed is lost at reboot", 600)
     started.wait(READY, 900)

@@ -12,7 +12,7 @@ from vm.test_debian import HOSTS, data_volume
 from vm.test_reboot import start
 from vm.test_session import Login
 
-USER_DATA = r"#cloud-config\npassword: seen-7\nchpasswd: {expire: false}\nruncmd:\n- [sh, -c, echo by the owner >/root/told]\n"
+USER_DATA = r"#cloud-config\nlocale: C.UTF-8\npassword: seen-7\nchpasswd: {expire: false}\nruncmd:\n- [sh, -c, echo by the owner >/root/told]\n"
 
 
 @pytest.fixture(scope="module")
