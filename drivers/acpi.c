@@ -120,7 +120,11 @@ static void take_cpu(struct acpi_info *out, uint32_t apic_id, uint32_t flags)
 	/* online capable without enabled: a socket for a CPU that is not there yet */
 	if (!(flags & MADT_ENABLED))
 		return;
-	if (out->cpus == ACPI_MAX_CPUS)
+	for (unsigned int i = 0; i < out->cpus; i++)
+		if (out->apic_ids[i] == apic_id)
+			return;
+	out->more = out->cpus == ACPI_MAX_CPUS;
+	if (out->more)
 		log_warn("the CPU with APIC id %u is one too many; it is left out", apic_id);
 	else
 		out->apic_ids[out->cpus++] = apic_id;

@@ -23,7 +23,8 @@ struct acpi_info {
 	uint8_t reset_value;
 	hpa_t madt, fadt; /* 0: absent */
 	unsigned int tables;
-	unsigned int cpus; /* usable according to the MADT */
+	unsigned int cpus; /* usable according to the MADT, each once */
+	bool more;	   /* than apic_ids has room for */
 	uint32_t apic_ids[ACPI_MAX_CPUS];
 };
 

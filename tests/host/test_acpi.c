@@ -213,11 +213,23 @@ TEST(many_processors)
 	}
 	table(MADT_AT, "APIC", at - MADT_AT);
 	CHECK(parse());
-	CHECK(info.cpus == ACPI_MAX_CPUS && ACPI_MAX_CPUS >= 256);
+	CHECK(info.cpus == ACPI_MAX_CPUS && ACPI_MAX_CPUS >= 256 && info.more);
 	for (uint32_t id = 0; id < info.cpus; id++)
 		CHECK_EQ(info.apic_ids[id], id);
 	CHECK_EQ(warnings, 1);
 	CHECK(strstr(why, "APIC id 1024 is one too many"));
+}
+
+/* In the old form and in the new one: the same processor. */
+TEST(processor_named_twice)
+{
+	machine(true);
+	put(MADT_AT + 84, MADT_X2APIC | 16 << 8, 2);
+	put(MADT_AT + 84 + 4, 7, 4);
+	put(MADT_AT + 84 + 8, 1, 4);
+	table(MADT_AT, "APIC", 100);
+	CHECK(parse());
+	CHECK(info.cpus == 3 && !info.more);
 }
 
 TEST(root_that_points_nowhere)

@@ -123,8 +123,9 @@ static void report_caps(struct cpu *cpu)
 }
 
 /*
- * CPUs that are not ours (maxcpus=, one that did not start) would run Linux without EPT if it woke
- * them. So the SIPIs that it sends are looked at, and Linux is told how many CPUs there are.
+ * CPUs that are not ours (maxcpus=, one that did not start, those that only tables we do not read
+ * name) would run Linux without EPT if it woke them. So the SIPIs that it sends are looked at, and
+ * Linux is told how many CPUs there are.
  */
 static void leave_others_asleep(void)
 {
@@ -154,7 +155,7 @@ static void intersect_caps(void)
 					 vmx_options[o].title);
 		vmx_caps_intersect(&vmx_caps, c);
 	}
-	if (cpu_count < found.acpi.cpus)
+	if (!found.acpi.cpus || found.acpi.more || cpu_count < found.acpi.cpus)
 		leave_others_asleep();
 	use_caps();
 	for (unsigned int o = 0; o < VMX_OPTIONS; o++)
