@@ -31,6 +31,7 @@ def suite(tmp_path, monkeypatch):
     monkeypatch.setitem(names, "BUILD", tmp_path)
     monkeypatch.setitem(names, "coverage", lambda: None)
     monkeypatch.setattr("sys.argv", ["suite"])
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # this test's own
 
     def run(capsys, body):
         (tmp_path / "tests/test_it.py").write_text(TESTS.format(body=body))
