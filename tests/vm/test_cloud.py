@@ -39,7 +39,7 @@ def test_a_cloud_image_of_debian(machine, kind, disk, tmp_path):
     login.enter("", "cloud login: ")
     login.enter("debian", "Password: ")
     login.enter("seen-7", r"debian@cloud:~\$ ")
-    assert "cloud-amd64" in login.enter("uname -r", r"\n(\d\S+)\r?\n").group(1)
+    assert "cloud-amd64" in login.enter("uname -r", r"[\r\n](\d\S+)\r?\n").group(1)
     login.enter("systemctl is-system-running --wait; systemctl --failed --no-legend | wc -l", r"running\r?\n0\r?\n")
     login.enter("findmnt -no SOURCE,FSTYPE /boot/efi", r"/dev/vda15 +vfat")
     login.enter("sudo poweroff", r"cloud has ended: power-off by guest")
