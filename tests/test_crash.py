@@ -25,8 +25,8 @@ SAYS = {
     "EXEC_BOOT": r"#PF page fault at 0xffffffff80000000, error 0x10\b",
     "READ_BOOT": r"#PF page fault at 0xffffffff80[0-9a-f]+f8, error 0\b",
 }
+RIP, SYMBOL = r"^rip [0-9a-f]{16}", r" \w+\+(?:0x[0-9a-f]+|0)$"
 PARTS = [
-    r"^rip [0-9a-f]{16} \w+\+(?:0x[0-9a-f]+|0)$",
     r"^  called from [0-9a-f]{16} (?:call_selftest|selftest_recurse|hypercall_dispatch)\+0x[0-9a-f]+$",
     r"^last exits of this CPU:\n(?:[0-9a-f]{16} exit \d+ .*\n)+last exit of other CPUs [^\n]*:\n"
     r"CPU [01]: [0-9a-f]{16} exit \d+ .*\nlast log lines:$",
@@ -63,7 +63,7 @@ def test_crash_while_a_guest_runs(machine, ends):
         "grep -q -m 1 spinning /tmp/spin; "
         f"taskset 1 sh -c 'echo {vmcall('PANIC_BESIDE_GUEST')} >/proc/prod'", 240, ends)
     assert "=== Hornero crashed on CPU 0: self-test: this crash was ordered beside a guest\n" in record
-    for part in PARTS + REGISTERS:
+    for part in [RIP + SYMBOL] + PARTS + REGISTERS:
         assert re.search(part, record, re.MULTILINE), f"no {part} in\n{record}"
     assert re.search(r"^CPU 1: [0-9a-f]{16} exit 3  vm (?!ffff)[0-9a-f]{4}/0 rip ", record, re.MULTILINE), record
     if "halt" in ends:  # it stays as it is: the record is there to be read
@@ -99,7 +99,8 @@ def test_crash(machine, name, cpu):
     assert re.search(rf"=== Hornero crashed on CPU {cpu}: ", record)
     assert re.search(SAYS[name], record)
     whole = re.search(r"^=== Hornero crashed on(?s:.*?)=== end of the crash record\n", record, re.MULTILINE)[0]
-    for part in PARTS + REGISTERS:
+    rip = RIP + ("$" if name == "EXEC_DATA" else SYMBOL)  # no function is where data are
+    for part in [rip] + PARTS + REGISTERS:
         assert re.search(part, whole, re.MULTILINE), f"no {part} in\n{whole}"
     # on every console: the second port has all of it, a screen its end
     second = (control.folder / "com2.txt").read_text(errors="replace").replace("\r", "")
