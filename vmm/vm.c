@@ -29,6 +29,7 @@
 static_assert(sizeof(struct vm) <= PAGE_SIZE, "first page of the arena");
 
 static struct vm *table[VM_SLOTS];
+static uint32_t holds[VM_SLOTS]; /* not in the VM, which may be gone when one looks */
 static uint16_t generation[VM_SLOTS];
 static struct lock table_lock;
 static struct log_limit name_limit;
@@ -38,27 +39,37 @@ static struct hv_vm_name name_of[VM_SLOTS]; /* by slot, also while it is reserve
 /* Keeps a slot taken while its VM is being made or taken apart: no handle is 0. */
 static struct vm reserved;
 
+static void release_slot(unsigned int slot)
+{
+	__atomic_fetch_sub(&holds[slot], 1, __ATOMIC_SEQ_CST);
+}
+
+/* Without a lock, for each stay in a guest begins and ends here: first the hold, then the look
+ * whether the VM is still there. call_vm_destroy() does it the other way round, so one of the two
+ * sees the other. */
 struct vm *vm_hold(uint64_t handle)
 {
 	unsigned int slot = handle & 0xffff;
-	struct vm *vm = NULL;
+	struct vm *vm;
 
 	if (!handle || handle > UINT32_MAX || slot >= VM_SLOTS)
 		return NULL;
-	lock(&table_lock);
-	if (table[slot] && table[slot]->handle == handle) {
-		vm = table[slot];
-		vm->holds++;
-	}
-	unlock(&table_lock);
-	return vm;
+	__atomic_fetch_add(&holds[slot], 1, __ATOMIC_SEQ_CST);
+	vm = __atomic_load_n(&table[slot], __ATOMIC_SEQ_CST);
+	if (likely(vm && vm->handle == handle))
+		return vm;
+	release_slot(slot);
+	return NULL;
 }
 
 void vm_release(struct vm *vm)
 {
-	lock(&table_lock);
-	vm->holds--;
-	unlock(&table_lock);
+	release_slot(vm->slot);
+}
+
+uint32_t vm_holds(const struct vm *vm)
+{
+	return __atomic_load_n(&holds[vm->slot], __ATOMIC_SEQ_CST);
 }
 
 /* --- arena --- */
@@ -236,7 +247,7 @@ static int reserve_slot(const struct hv_vm_create *args, uint16_t *slot)
 static void set_slot(uint16_t slot, struct vm *vm)
 {
 	lock(&table_lock);
-	table[slot] = vm;
+	__atomic_store_n(&table[slot], vm, __ATOMIC_SEQ_CST);
 	unlock(&table_lock);
 }
 
@@ -355,17 +366,20 @@ int64_t call_vm_destroy(struct call *c)
 
 	if (!vm)
 		return -HV_ERR_NOENT;
+	slot = vm->slot;
 	lock(&table_lock);
-	if (vm->holds > 1) {
-		vm->holds--;
+	if (vm_holds(vm) == 1)
+		__atomic_store_n(&table[slot], &reserved, __ATOMIC_SEQ_CST);
+	if (vm_holds(vm) > 1) { /* also who came between the two lines above */
+		__atomic_store_n(&table[slot], vm, __ATOMIC_SEQ_CST);
 		unlock(&table_lock);
+		release_slot(slot);
 		return -HV_ERR_BUSY;
 	}
-	slot = vm->slot;
-	table[slot] = &reserved;
 	unlock(&table_lock);
 	log_dbg("VM %lx '%s' destroyed", c->args[0], name_of[slot].name);
 	epoch = reclaim_all(slot);
+	release_slot(slot);
 	set_slot(slot, NULL);
 	return (int64_t)epoch;
 }

@@ -25,7 +25,6 @@ struct vlapic;
 struct vm {
 	uint16_t slot;
 	uint32_t handle;
-	uint32_t holds; /* under the table's lock */
 	struct lock lock;
 	struct hv_vm_create args; /* as checked */
 	struct virt_vm *virt;
@@ -47,6 +46,9 @@ struct vm {
 /** The VM of @handle, held; NULL if there is none. Context: root mode. */
 struct vm *vm_hold(uint64_t handle);
 void vm_release(struct vm *vm);
+
+/** Calls and stays that hold @vm now. */
+uint32_t vm_holds(const struct vm *vm);
 
 /** A zeroed page of @vm's arena, or NULL. Context: vm->lock. */
 void *vm_page(struct vm *vm);

@@ -395,7 +395,7 @@ void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu)
 
 void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 {
-	if (!vcpu->running || !vcpu->vm->holds)
+	if (!vcpu->running || !vm_holds(vcpu->vm))
 		machine_broken("a stay without claim or hold");
 	vmx_load(vcpu->vmcs);
 	v->vcpu = vcpu;
@@ -711,8 +711,8 @@ static void check_vm(struct vm *vm)
 			       vm->frames, vm->arena_frames, frames, arena);
 	for (unsigned int i = 0; i < HV_MAX_VCPUS; i++)
 		running += vm->vcpu[i] && vm->vcpu[i]->running;
-	if (vm->holds != running || vm->lock.next != vm->lock.serving)
-		machine_broken("VM %x: %u holds, %lu running, lock %u %u", vm->handle, vm->holds,
+	if (vm_holds(vm) != running || vm->lock.next != vm->lock.serving)
+		machine_broken("VM %x: %u holds, %lu running, lock %u %u", vm->handle, vm_holds(vm),
 			       running, vm->lock.next, vm->lock.serving);
 }
 
@@ -848,7 +848,7 @@ uint64_t machine_digest(void)
 		mix(&digest, vm ? vm->handle : 0);
 		if (!vm)
 			continue;
-		mix(&digest, vm->vcpus | (uint64_t)vm->holds << 32);
+		mix(&digest, vm->vcpus | (uint64_t)vm_holds(vm) << 32);
 		mix(&digest, info_of(slot)->flags + 3 * vm->kept);
 		mix_bytes(&digest, info_of(slot)->uuid, sizeof(((struct hv_vm_info *)0)->uuid));
 		mix_bytes(&digest, info_of(slot)->name, sizeof(((struct hv_vm_info *)0)->name));

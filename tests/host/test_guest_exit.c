@@ -74,7 +74,7 @@ static void check_left(enum hv_vcpu_exit exit)
 	CHECK(!machine_in_guest());
 	CHECK_EQ(vcpu->page->exit, exit);
 	CHECK_EQ(vcpu->running, 0);
-	CHECK_EQ(vm->holds, 0);
+	CHECK_EQ(vm_holds(vm), 0);
 }
 
 TEST(exits_that_end_a_stay)
