@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The table is the control domain's to change while it is read: each word is read once, and what it
- * says only chooses among HV_DOORBELLS slots.
+ * The table is the control domain's to change while it is read: what it says only chooses among
+ * HV_DOORBELLS slots, and what counts is read after `flags`, which is written last.
  */
 #include <doorbell.h>
 #include <types.h>
@@ -13,8 +13,11 @@ int doorbell_find(const struct hv_vcpu_page *page, uint8_t space, uint64_t addre
 
 	for (uint32_t i = 0; i < count && i < HV_DOORBELLS; i++) {
 		const volatile struct hv_doorbell *bell = &page->doorbell[i];
-		uint8_t flags = __atomic_load_n(&bell->flags, __ATOMIC_ACQUIRE), wanted;
+		uint8_t flags, wanted;
 
+		if (bell->address != address) /* most of them */
+			continue;
+		flags = __atomic_load_n(&bell->flags, __ATOMIC_ACQUIRE);
 		if (!(flags & space) || bell->address != address)
 			continue;
 		wanted = bell->bytes;

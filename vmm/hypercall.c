@@ -153,8 +153,7 @@ int64_t hypercall_dispatch(struct cpu *cpu, uint64_t number, const uint64_t args
 		log_limited(&limit, LOG_INFO, "unknown hypercall %lu", number);
 		return -HV_ERR_NOCALL;
 	}
-	result = likely(number == HV_CALL_VCPU_RUN) ? call_vcpu_run(&c)
-						    : call_on_subject(&c, number, calls[number].fn);
+	result = call_on_subject(&c, number, calls[number].fn);
 	if (result < 0 && result != -HV_ERR_AGAIN)
 		log_limited(&limit, LOG_DBG, "hypercall %s(%#lx, %#lx, %#lx) refused: error %ld",
 			    calls[number].name, args[0], args[1], args[2], -result);

@@ -95,11 +95,9 @@ int64_t call_vcpu_create(struct call *c)
 	return result;
 }
 
-/* The call that counts: it finds its subject itself, and is called without the table. */
-int64_t call_vcpu_run(struct call *c)
+int64_t hypercall_vcpu_run(struct cpu *cpu, uint64_t handle, uint64_t index)
 {
-	uint64_t index = c->args[1];
-	struct vm *vm = vm_hold(c->args[0]);
+	struct vm *vm = vm_hold(handle);
 	struct vcpu *vcpu = NULL;
 
 	if (!vm)
@@ -107,11 +105,16 @@ int64_t call_vcpu_run(struct call *c)
 	if (index < HV_MAX_VCPUS)
 		vcpu = __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE);
 	if (likely(vcpu && virt_vcpu_claim(vcpu))) {
-		virt_vcpu_run(c->cpu, vcpu); /* answers, and lets go of both, when the stay ends */
+		virt_vcpu_run(cpu, vcpu); /* answers, and lets go of both, when the stay ends */
 		return 0;
 	}
 	vm_release(vm);
 	return vcpu ? -HV_ERR_BUSY : -HV_ERR_NOENT;
+}
+
+int64_t call_vcpu_run(struct call *c)
+{
+	return hypercall_vcpu_run(c->cpu, c->args[0], c->args[1]);
 }
 
 int64_t call_vcpu_get(struct call *c)

@@ -40,13 +40,14 @@
 #define CR0_CD BIT64(30)
 #define CR0_PG BIT64(31)
 
-#define CR4_PAE	    BIT64(5)
-#define CR4_MCE	    BIT64(6)
-#define CR4_PGE	    BIT64(7)
-#define CR4_UMIP    BIT64(11)
-#define CR4_VMXE    BIT64(13)
-#define CR4_OSXSAVE BIT64(18)
-#define CR4_SMEP    BIT64(20)
+#define CR4_PAE	     BIT64(5)
+#define CR4_MCE	     BIT64(6)
+#define CR4_PGE	     BIT64(7)
+#define CR4_UMIP     BIT64(11)
+#define CR4_VMXE     BIT64(13)
+#define CR4_FSGSBASE BIT64(16)
+#define CR4_OSXSAVE  BIT64(18)
+#define CR4_SMEP     BIT64(20)
 
 static inline uint64_t rdmsr(uint32_t msr)
 {

@@ -71,16 +71,28 @@ static bool in_stack_guard(uint64_t va)
 	return va >= STACK_BASE && va < WINDOW_BASE && !stack_bounds(va, &lo, &hi);
 }
 
+/* The CPU whose stack this is. NMI and #MC come at any time, also while GS is another's
+ * (vcpu_msr.c); they have stacks of their own once the CPU has its tables. */
+static struct cpu *owner_of_stack(const void *sp)
+{
+	uint64_t at = (uint64_t)sp;
+
+	return at >= STACK_BASE && at < WINDOW_BASE ? cpu_table[(at - STACK_BASE) / STACK_STRIDE]
+						    : this_cpu();
+}
+
 void trap_handle(struct trap_frame *f)
 {
 	const char *name = f->vector < IDT_VECTORS ? names[f->vector] : NULL;
 
 	if (f->vector == VEC_NMI) {
-		this_cpu()->nmi_in_root = 1;
-		virt_nmi(this_cpu(), f);
+		struct cpu *c = owner_of_stack(f);
+
+		c->nmi_in_root = 1;
+		virt_nmi(c, f);
 		return;
 	}
-	if (f->vector == VEC_MC && virt_machine_check(this_cpu(), f))
+	if (f->vector == VEC_MC && virt_machine_check(owner_of_stack(f), f))
 		return;
 	if ((f->vector == VEC_UD || f->vector == VEC_GP || f->vector == VEC_PF) && fix_up(f))
 		return;

@@ -77,17 +77,14 @@ static void control_registers_load(void)
 	uint64_t cr4 = CR4_PAE;
 	struct cpuid_regs f1 = cpuid(1, 0);
 
-	if (f1.edx & BIT64(7))
-		cr4 |= CR4_MCE;
-	if (f1.ecx & BIT64(26))
-		cr4 |= CR4_OSXSAVE;
+	cr4 |= f1.edx & BIT64(7) ? CR4_MCE : 0;
+	cr4 |= f1.ecx & BIT64(26) ? CR4_OSXSAVE : 0;
 	if (cpuid_has_leaf(7)) {
 		struct cpuid_regs f7 = cpuid(7, 0);
 
-		if (f7.ebx & BIT64(7))
-			cr4 |= CR4_SMEP;
-		if (f7.ecx & BIT64(2))
-			cr4 |= CR4_UMIP;
+		cr4 |= f7.ebx & BIT64(0) ? CR4_FSGSBASE : 0;
+		cr4 |= f7.ebx & BIT64(7) ? CR4_SMEP : 0;
+		cr4 |= f7.ecx & BIT64(2) ? CR4_UMIP : 0;
 	}
 	write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE);
 	write_cr4(cr4);

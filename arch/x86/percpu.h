@@ -3,7 +3,8 @@
  * One structure per physical CPU, found through GS.
  *
  * `self` must stay first: this_cpu() is one load. The VMX side keeps its own state behind `vmx`.
- * `nmi_in_root`, `launched`, `gprs` and `cpuid` are read by the entry code in vmx/entry.S.
+ * `nmi_in_root`, `launched`, `gprs` and `cpuid` are read by the entry code in vmx/entry.S, which
+ * writes `reason`.
  */
 #pragma once
 
@@ -27,6 +28,7 @@ struct cpu {
 	uint32_t launched;    /* the current VMCS was launched: VMRESUME, else VMLAUNCH */
 	struct hv_gprs *gprs; /* where the running guest's general registers live */
 	const struct cpuid_leaf *cpuid; /* the control domain's table */
+	uint32_t reason;		/* of the control domain's exit, as VMCS_EXIT_REASON */
 	volatile uint32_t online;
 };
 
@@ -35,6 +37,7 @@ static_assert(offsetof(struct cpu, launched) == CPU_LAUNCHED, "percpu_offsets.h"
 static_assert(offsetof(struct cpu, vmx) == CPU_VMX, "percpu_offsets.h");
 static_assert(offsetof(struct cpu, cpuid) == CPU_CPUID, "percpu_offsets.h");
 static_assert(offsetof(struct cpu, gprs) == CPU_GPRS, "percpu_offsets.h");
+static_assert(offsetof(struct cpu, reason) == CPU_REASON, "percpu_offsets.h");
 
 /** CPUs found and usable, and the array of them (index 0 is the boot processor). */
 extern unsigned int cpu_count;

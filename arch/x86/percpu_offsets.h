@@ -9,6 +9,7 @@
 #define CPU_LAUNCHED	44
 #define CPU_GPRS	48
 #define CPU_CPUID	56
+#define CPU_REASON	64
 
 /* struct vmx_cpu; vmx/vmx.h asserts these. */
 #define VMX_AT_SIPI_START 128

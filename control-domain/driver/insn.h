@@ -155,6 +155,7 @@ struct insn_cpu {
 	uint8_t mode_bits;    /* 16, 32, 64: EFER.LMA with CS.L, else CS.D */
 	uint8_t address_bits; /* of canonical addresses: 48, or 57 with CR4.LA57 */
 	bool real;	      /* CR0.PE is 0 */
+	bool flat;	      /* the one operand's segment is known to begin at 0 and allow it */
 };
 
 enum insn_intent { INSN_READ = 1, INSN_WRITE = 2 };
@@ -230,6 +231,18 @@ static inline void insn_start(struct insn_run *run)
  */
 enum insn_status insn_step(struct insn_run *run, struct insn_cpu *cpu, const struct insn_ops *ops,
 			   void *context);
+
+/*
+ * The offset of insn's operand in its segment. Only when insn_is_plain(): it touches memory once,
+ * at the operand that its bytes name.
+ */
+uint64_t insn_offset(const struct insn *insn, const struct insn_cpu *cpu);
+
+static inline bool insn_is_plain(const struct insn *insn)
+{
+	return (insn->dst.kind == INSN_MEM && insn->src.kind <= INSN_IMM) ||
+	       (insn->src.kind == INSN_MEM && insn->dst.kind <= INSN_IMM);
+}
 
 /* ---- between the insn_*.c files */
 

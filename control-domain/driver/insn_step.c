@@ -110,13 +110,16 @@ static bool linear_address(struct insn_run *run, const struct insn_cpu *cpu, uns
 			return fault_segment(run, cpu, seg);
 		return true;
 	}
+	*linear = offset;
+	if (cpu->flat)
+		return true;
 	if (!segment_allows(cpu, s, offset, bytes, intent))
 		return fault_segment(run, cpu, seg);
 	*linear = (uint32_t)(s->base + offset);
 	return true;
 }
 
-static uint64_t effective_address(const struct insn *insn, const struct insn_cpu *cpu)
+uint64_t insn_offset(const struct insn *insn, const struct insn_cpu *cpu)
 {
 	const struct insn_mem *m = &insn->mem;
 	uint64_t address = m->disp;
@@ -169,7 +172,7 @@ static bool locate(struct insn_run *run, const struct insn_cpu *cpu, const struc
 		a->first = o->size;
 		return true;
 	default: /* INSN_MEM */
-		offset = effective_address(insn, cpu);
+		offset = insn_offset(insn, cpu);
 		break;
 	}
 

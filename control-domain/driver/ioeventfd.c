@@ -61,6 +61,13 @@ bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, 
 	return found;
 }
 
+bool ioeventfd_port_write(struct vm *vm, const struct hv_vcpu_page *page)
+{
+	if (page->io.flags & HV_IO_NO_BELL && !READ_ONCE(vm->ports_without_slot))
+		return false;
+	return ioeventfd_write(vm, true, page->io.port, page->io.bytes, page->io.data);
+}
+
 /* ---- the hypervisor's table */
 
 /* What it can tell: ports are at most 4 bytes wide, and of memory it does not know the value. */
@@ -196,6 +203,8 @@ static int assign(struct vm *vm, const struct ioeventfd *wanted)
 	if (!bound)
 		return -ENOMEM;
 	take_slot(vm, bound);
+	if (bound->port && bound->slot == NO_SLOT)
+		WRITE_ONCE(vm->ports_without_slot, vm->ports_without_slot + 1);
 	list_add_tail_rcu(&bound->link, &vm->ioeventfds);
 	return 0;
 }
@@ -210,6 +219,8 @@ static int deassign(struct vm *vm, const struct ioeventfd *wanted)
 			continue;
 		leave_slot(vm, bound);
 		list_del_rcu(&bound->link);
+		if (bound->port && bound->slot == NO_SLOT)
+			vm->ports_without_slot--;
 		synchronize_rcu();
 		if (bound->slot != NO_SLOT)
 			WRITE_ONCE(vm->bell[bound->slot], NULL);
@@ -262,4 +273,5 @@ void ioeventfd_release_all(struct vm *vm)
 		release(bound);
 	}
 	INIT_LIST_HEAD(&vm->ioeventfds);
+	vm->ports_without_slot = 0;
 }

@@ -9,7 +9,8 @@
  * under way, or a string operation has one foot in RAM) is read and written as RAM.
  *
  * In 64-bit mode segments other than FS and GS have base 0 and no limit, so the costly fetch of the
- * segment registers is left out unless the instruction names one of those two. In other modes the
+ * segment registers is left out unless the instruction names one of those two. In 32-bit mode it is
+ * left out where the address that the CPU tells shows that the segment is flat; in 16-bit mode the
  * exit has brought them.
  */
 #define pr_fmt(fmt) "hornero: " fmt
@@ -177,12 +178,12 @@ static void load_cpu(struct vcpu *vcpu)
 	const struct hv_vcpu_page *page = vcpu->page;
 	struct insn_cpu *cpu = &vcpu->cpu;
 
-	memset(cpu, 0, sizeof(*cpu));
 	memcpy(cpu->gpr, &page->gprs, sizeof(cpu->gpr));
 	cpu->rip = page->rip;
 	cpu->rflags = page->rflags;
 	cpu->address_bits = page->insn.cr4 & X86_CR4_LA57 ? 57 : 48;
 	cpu->real = !(page->insn.cr0 & X86_CR0_PE);
+	cpu->flat = false;
 	if (page->insn.efer & EFER_LMA && page->insn.cs_access & RIGHTS_LONG)
 		cpu->mode_bits = 64;
 	else
@@ -209,10 +210,23 @@ static int load_segments(struct vcpu *vcpu)
 	return 0;
 }
 
-static bool needs_segments(const struct vcpu *vcpu)
+/* True if the CPU has told the address of the one operand, and it is the operand's offset: the
+ * segment begins at 0, and the CPU has checked the access against it. */
+static bool told_flat(const struct vcpu *vcpu)
 {
-	return vcpu->cpu.mode_bits != 64 || vcpu->insn.insn.mem.seg == INSN_FS ||
-	       vcpu->insn.insn.mem.seg == INSN_GS;
+	return vcpu->cpu.mode_bits == 32 && vcpu->page->insn.linear_valid &&
+	       insn_is_plain(&vcpu->insn.insn) &&
+	       insn_offset(&vcpu->insn.insn, &vcpu->cpu) == vcpu->page->insn.linear;
+}
+
+static bool needs_segments(struct vcpu *vcpu)
+{
+	const struct insn_mem *mem = &vcpu->insn.insn.mem;
+
+	if (vcpu->cpu.mode_bits == 64)
+		return mem->seg == INSN_FS || mem->seg == INSN_GS;
+	vcpu->cpu.flat = told_flat(vcpu);
+	return !vcpu->cpu.flat;
 }
 
 static void commit(struct vcpu *vcpu)
@@ -354,7 +368,7 @@ static void remember_store(struct vcpu *vcpu)
 	if (insn->op != INSN_OP_MOV || insn->dst.kind != INSN_MEM || insn->lock ||
 	    (insn->src.kind != INSN_REG && insn->src.kind != INSN_IMM) ||
 	    insn->mem.index != INSN_NO_REG || insn->mem.seg == INSN_FS ||
-	    insn->mem.seg == INSN_GS || vcpu->cpu.seg[insn->mem.seg].base)
+	    insn->mem.seg == INSN_GS || (vcpu->cpu.mode_bits != 64 && !vcpu->cpu.flat))
 		return;
 	page->store = (struct hv_store){
 		.rip = page->rip,
@@ -435,7 +449,8 @@ static int stepped(struct vcpu *vcpu, enum insn_status status)
 		vcpu->pending = PENDING_INSTRUCTION;
 		return ask_port(vcpu, status == INSN_PIO_IN);
 	default:
-		commit(vcpu);
+		if (vcpu->insn.insn.rep)
+			commit(vcpu);
 		vcpu->pending = PENDING_INSTRUCTION;
 		return ask_memory(vcpu, status == INSN_MMIO_WRITE);
 	}

@@ -30,6 +30,7 @@
 #define PIO_DATA_OFFSET PAGE_SIZE
 #define NO_DEADLINE	U64_MAX
 #define INJECT_EXTERNAL (1u << 31)
+#define OWES_WORK	0x7fffffffl
 
 void vcpu_kick(struct vcpu *vcpu)
 {
@@ -123,9 +124,9 @@ static int port_access(struct vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	bool in = page->io.flags & HV_IO_IN;
 
-	if (port_access_here(vcpu))
+	if (vcpu->vm->irqchip && port_access_here(vcpu))
 		return VCPU_AGAIN;
-	if (!in && ioeventfd_write(vcpu->vm, true, page->io.port, page->io.bytes, page->io.data))
+	if (!in && ioeventfd_port_write(vcpu->vm, page))
 		return VCPU_AGAIN;
 	run->exit_reason = KVM_EXIT_IO;
 	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
@@ -236,8 +237,11 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 static void order_extint(struct vcpu *vcpu)
 {
 	struct hv_vcpu_page *page = vcpu->page;
-	int vector = vcpu->window_open ? irqchip_acknowledge(vcpu->vm) : -1;
+	int vector;
 
+	if (!vcpu->vm->irqchip)
+		return;
+	vector = vcpu->window_open ? irqchip_acknowledge(vcpu->vm) : -1;
 	vcpu->window_open = false;
 	if (vector >= 0) {
 		page->events.inject = INJECT_EXTERNAL | vector;
@@ -248,11 +252,10 @@ static void order_extint(struct vcpu *vcpu)
 		page->flags |= HV_RUN_WINDOW;
 }
 
-/* One stay in the guest. HV_VCPU_EXIT_INTR without having been there when this thread has other
- * work. */
+/* One stay in the guest, or none when this thread has other work. */
 static long enter(struct vcpu *vcpu)
 {
-	long reason = HV_VCPU_EXIT_INTR;
+	long reason;
 
 	local_irq_disable();
 	WRITE_ONCE(vcpu->running_on, smp_processor_id());
@@ -260,7 +263,7 @@ static long enter(struct vcpu *vcpu)
 	if (thread_work_pending()) {
 		WRITE_ONCE(vcpu->running_on, -1);
 		local_irq_enable();
-		return reason;
+		return OWES_WORK;
 	}
 	order_extint(vcpu);
 	vtime_account_guest_enter();
@@ -286,9 +289,12 @@ static int run_loop(struct vcpu *vcpu)
 
 	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	while (next == VCPU_AGAIN) {
-		if (thread_work_pending() && thread_work_do())
-			return interrupted(vcpu);
 		reason = enter(vcpu);
+		if (reason == OWES_WORK) {
+			if (thread_work_do())
+				return interrupted(vcpu);
+			continue;
+		}
 		if (reason < 0) {
 			pr_err_ratelimited("VM %x vCPU %u does not run: %s\n", vcpu->vm->handle,
 					   vcpu->index, hv_error_text(reason));

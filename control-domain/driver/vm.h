@@ -80,6 +80,7 @@ struct vm {
 	struct list_head ioeventfds; /* RCU for readers */
 	struct ioeventfd
 		*bell[HV_DOORBELLS]; /* those in the hypervisor's table, by slot; as above */
+	u32 ports_without_slot;	     /* ioeventfds at ports that are in no slot */
 };
 
 /* Local APICs are there, and lines can be used. */
@@ -216,6 +217,9 @@ void ioeventfd_release_all(struct vm *vm);
 
 /* Signals the eventfd bound to this write, true when there is one. */
 bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, u64 data);
+
+/* The same for the OUT that ended a stay: quick where the hypervisor has looked already. */
+bool ioeventfd_port_write(struct vm *vm, const struct hv_vcpu_page *page);
 
 /* Signals the eventfds whose doorbells the hypervisor has counted. Context: after a stay. */
 void ioeventfd_rung(struct vcpu *vcpu);

@@ -407,12 +407,22 @@ void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 	vcpu_prepare(v, vcpu);
 }
 
+void vcpu_cr4_is(struct vcpu *vcpu, uint64_t value)
+{
+	vcpu->osxsave = value & CR4_OSXSAVE;
+}
+
 void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
+{
+	v->vcpu->page->rip = vmread(VMCS_GUEST_RIP);
+	v->vcpu->page->rflags = vmread(VMCS_GUEST_RFLAGS);
+	vcpu_leave_told(v, exit);
+}
+
+void vcpu_leave_told(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 {
 	struct vcpu *vcpu = v->vcpu;
 
-	vcpu->page->rip = vmread(VMCS_GUEST_RIP);
-	vcpu->page->rflags = vmread(VMCS_GUEST_RFLAGS);
 	vcpu->page->exit = exit;
 	vmx_clear(vcpu->vmcs);
 	vmx_load(v->vmcs);

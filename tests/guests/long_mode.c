@@ -192,6 +192,73 @@ static void test_xsetbv(void)
 	report(cpuid(0xd, 0).b == 576, "CPUID.D: size follows XCR0, %u", (uint64_t)cpuid(0xd, 0).b);
 }
 
+/* A trip to the device model, and so of all that a stay in the guest switches. */
+static void go_out(void)
+{
+	asm volatile("inb $0x80, %%al" : : : "rax");
+}
+
+/* What a guest cannot see a hypervisor may leave alone; then it can see it again. */
+static void test_osxsave(void)
+{
+	uint64_t cr4 = read_cr4();
+	uint32_t low = 0, high = 0;
+
+	xsetbv(0, 3);
+	go_out();
+	write_cr4(cr4 & ~CR4_OSXSAVE);
+	report(!(read_cr4() & CR4_OSXSAVE) && !(cpuid(1, 0).c >> 27 & 1), "OSXSAVE off");
+	report(ATTEMPT("xgetbv", OUT(), IN("c"(0)), "rax", "rdx") == UD, "XGETBV without OSXSAVE");
+	go_out();
+	report(xsetbv(0, 1) == UD, "XSETBV without OSXSAVE");
+	write_cr4(cr4);
+	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	report(low == 3 && !high && cpuid(0xd, 0).b == 576, "XCR0 as before OSXSAVE was off, %x",
+	       (uint64_t)low);
+	go_out();
+	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	report(low == 3 && !high, "and after a trip, %x", (uint64_t)low);
+}
+
+/* 1 if SYSCALL comes to where LSTAR says, 0 if it faults. */
+static uint64_t try_syscall(void)
+{
+	uint64_t arrived = 0;
+
+	if (ATTEMPT("lea 1f(%%rip), %%rax\n\t"
+		    "mov %%rax, %%rdx\n\t"
+		    "shr $32, %%rdx\n\t"
+		    "mov $0xc0000082, %%ecx\n\t"
+		    "wrmsr\n\t"
+		    "inb $0x80, %%al\n\t"
+		    "syscall\n\t"
+		    "jmp 2f\n"
+		    "1: incq %0\n\t"
+		    "2:",
+		    OUT("+m"(arrived)), IN(), "rax", "rcx", "rdx", "r11") != NO_FAULT)
+		return 0;
+	return arrived;
+}
+
+static void test_syscall(void)
+{
+	uint64_t efer = rdmsr(MSR_EFER);
+
+	wrmsr_try(0xc0000081, (uint64_t)0x08 << 32);
+	wrmsr_try(0xc0000084, 0x700);
+	wrmsr_try(MSR_EFER, efer & ~UINT64_C(1));
+	report(!try_syscall() && fault.vector == UD, "SYSCALL without SCE");
+	report(rdmsr(0xc0000081) == (uint64_t)0x08 << 32 && rdmsr(0xc0000084) == 0x700,
+	       "its MSRs are kept without SCE");
+	for (unsigned int i = 0; i < 3; i++) {
+		wrmsr_try(MSR_EFER, efer | 1);
+		report(try_syscall() == 1, "SYSCALL goes to LSTAR");
+		wrmsr_try(MSR_EFER, efer & ~UINT64_C(1));
+		go_out();
+	}
+	wrmsr_try(MSR_EFER, efer);
+}
+
 static void test_cr0(void)
 {
 	static const struct {
@@ -603,6 +670,8 @@ void guest_main(void)
 	test_cr0();
 	test_cr4();
 	test_xsetbv();
+	test_osxsave();
+	test_syscall();
 	test_instructions();
 	test_user_mode();
 	test_page_faults();

@@ -361,6 +361,7 @@ static void start_with_msrs(void)
 	vcpu->spec_ctrl = 0x200;
 	vcpu->kernel_gs_base = 0x205;
 	vcpu->tsc_aux = 0x206;
+	vcpu_efer_is(vcpu, EFER_SCE);
 }
 
 static void check_msrs(uint64_t base)
@@ -379,6 +380,59 @@ TEST(msrs_are_the_guests_while_it_runs_and_only_then)
 		check_left(HV_VCPU_EXIT_INTR);
 		check_msrs(0x100);
 	}
+}
+
+static void guest_writes_msr(uint32_t msr, uint64_t value)
+{
+	vcpu->page->gprs.rcx = msr;
+	vcpu->page->gprs.rax = (uint32_t)value;
+	vcpu->page->gprs.rdx = value >> 32;
+	exits(VMX_EXIT_WRMSR, 0, 0);
+	CHECK(machine_in_guest());
+}
+
+static uint64_t guest_reads_msr(uint32_t msr)
+{
+	vcpu->page->gprs.rcx = msr;
+	exits(VMX_EXIT_RDMSR, 0, 0);
+	CHECK(machine_in_guest());
+	return vcpu->page->gprs.rax | vcpu->page->gprs.rdx << 32;
+}
+
+static void check_syscall_msrs(uint64_t base)
+{
+	for (uint32_t i = 0; i < CACHED_MSRS; i++)
+		CHECK_EQ(machine_msr(MSR_STAR + i), base + i);
+}
+
+/* Without EFER.SCE no guest can see them but by RDMSR, which exits. */
+TEST(msrs_of_syscall_are_switched_once_the_guest_can_use_it)
+{
+	start_with_msrs();
+	vcpu_efer_is(vcpu, 0);
+	run();
+	check_syscall_msrs(0x101);
+	guest_writes_msr(MSR_STAR, 0x301);
+	CHECK_EQ(guest_reads_msr(MSR_STAR), 0x301);
+	CHECK_EQ(guest_reads_msr(MSR_STAR + 1), 0x202);
+	check_syscall_msrs(0x101);
+	guest_writes_msr(MSR_STAR, 0x201);
+	guest_writes_msr(MSR_EFER, EFER_SCE);
+	check_syscall_msrs(0x201);
+	guest_writes_msr(MSR_STAR, 0x302);
+	CHECK_EQ(machine_msr(MSR_STAR), 0x302);
+	guest_writes_msr(MSR_STAR, 0x201);
+	exits(VMX_EXIT_EXTERNAL_INTERRUPT, 0, 0);
+	check_left(HV_VCPU_EXIT_INTR);
+	check_msrs(0x100);
+	run();
+	check_syscall_msrs(0x201);
+	guest_writes_msr(MSR_EFER, 0); /* they are the control domain's again at the latest then */
+	exits(VMX_EXIT_EXTERNAL_INTERRUPT, 0, 0);
+	check_syscall_msrs(0x101);
+	run();
+	check_syscall_msrs(0x101);
+	CHECK_EQ(guest_reads_msr(MSR_STAR + 3), 0x204);
 }
 
 /* Control domain and guest run in the same mode, so nothing but a barrier keeps what one has taught

@@ -149,7 +149,8 @@ struct hv_store {
 };
 
 /* `io.flags` */
-#define HV_IO_IN 1u
+#define HV_IO_IN      1u
+#define HV_IO_NO_BELL 2u /* OUT: no doorbell of the table is meant */
 
 struct hv_vcpu_page {
 	struct hv_gprs gprs;
@@ -176,7 +177,7 @@ struct hv_vcpu_page {
 		uint32_t linear_valid;
 		uint32_t bytes;	     /* length of the instruction, 0: not known */
 		uint32_t io_info;    /* VM-exit instruction information, string I/O */
-		uint32_t segments;   /* not 64-bit code: sregs has CS, DS, ES, FS, GS, SS */
+		uint32_t segments;   /* 16-bit code: sregs has CS, DS, ES, FS, GS, SS */
 		uint32_t delivering; /* the access was an event's delivery, which is repeated */
 		uint32_t pad;
 	} insn;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include <crash.h>
+#include <abi/hypercall.h>
 #include <hypercall.h>
 #include <log.h>
 #include <panic.h>
@@ -69,19 +70,22 @@ static void handle_vmx_instruction(uint32_t reason)
 	vmx_inject_exception(VECTOR_UD, -1);
 }
 
-static void handle_vmcall(struct vmx_cpu *v, struct hv_gprs *g)
+static void handle_vmcall(struct vmx_cpu *v, struct hv_gprs *g, uint64_t rip)
 {
-	uint32_t cpl = (vmread(VMCS_GUEST_SS_ACCESS) >> 5) & 3;
-	uint64_t result;
+	uint32_t cs = vmread_sure(VMCS_GUEST_CS_ACCESS);
+	uint64_t result = 0;
 
-	if (cpl != 0 || !(vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64)) {
+	/* 64-bit code of level 0, which only level 0 can run unless it conforms. */
+	if ((cs & (ACCESS_CODE_64 | ACCESS_DPL | ACCESS_CONFORMING)) != ACCESS_CODE_64) {
 		handle_vmx_instruction(VMX_EXIT_VMCALL);
 		return;
 	}
-	vmx_skip_instruction();
-	result = (uint64_t)hypercall_dispatch(
-		v->cpu, g->rax,
-		(const uint64_t[HYPERCALL_ARGS]){g->rdi, g->rsi, g->rdx, g->rcx, g->r8}, &g->rdx);
+	vmx_finish_at(rip, vmread_sure(VMCS_EXIT_INSN_LENGTH), vmread_sure(VMCS_GUEST_RFLAGS));
+	if (unlikely(g->rax != HV_CALL_VCPU_RUN || hypercall_vcpu_run(v->cpu, g->rdi, g->rsi)))
+		result = (uint64_t)hypercall_dispatch(
+			v->cpu, g->rax,
+			(const uint64_t[HYPERCALL_ARGS]){g->rdi, g->rsi, g->rdx, g->rcx, g->r8},
+			&g->rdx);
 	if (v->enter) {
 		struct vcpu *vcpu = v->enter;
 
@@ -92,35 +96,10 @@ static void handle_vmcall(struct vmx_cpu *v, struct hv_gprs *g)
 	}
 }
 
-void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
+/* All but CPUID, VMCALL and INIT. */
+static void handle_other(struct vmx_cpu *v, struct hv_gprs *g, const struct hv_exit_record *r)
 {
-	uint32_t reason = vmread(VMCS_EXIT_REASON) & 0xffff;
-
-	if (likely(reason < HV_EXIT_REASONS))
-		v->stats.exits[reason]++;
-	if (likely(reason == VMX_EXIT_CPUID)) {
-		handle_cpuid(v, g);
-		v->at_sipi_start = false;
-		return;
-	}
-
-	uint64_t start = rdtsc();
-	struct hv_exit_record *r = &v->ring[v->ring_head++ % EXIT_RING];
-	bool call = reason == VMX_EXIT_VMCALL; /* has no qualification, and delivers no event */
-
-	*r = (struct hv_exit_record){.tsc = start,
-				     .rip = vmread(VMCS_GUEST_RIP),
-				     .qualification = call ? 0 : vmread(VMCS_EXIT_QUALIFICATION),
-				     .reason = (uint16_t)reason,
-				     .vm = CONTROL_VM};
-	if (!call)
-		vmx_reinject_vectoring();
-	if (reason == VMX_EXIT_INIT) {
-		control_init(v);
-		return;
-	}
-	v->at_sipi_start = false;
-	switch (reason) {
+	switch (r->reason) {
 	case VMX_EXIT_SIPI:
 		control_start_sipi(v, (uint8_t)vmread(VMCS_EXIT_QUALIFICATION));
 		break;
@@ -132,14 +111,11 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 		wbinvd();
 		vmx_skip_instruction();
 		break;
-	case VMX_EXIT_VMCALL:
-		handle_vmcall(v, g);
-		break;
 	case VMX_EXIT_GETSEC:
 	case VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON:
 	case VMX_EXIT_INVEPT:
 	case VMX_EXIT_INVVPID:
-		handle_vmx_instruction(reason);
+		handle_vmx_instruction(r->reason);
 		break;
 	case VMX_EXIT_CR_ACCESS:
 		control_cr_access(g);
@@ -173,7 +149,41 @@ void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 		break;
 	default:
 		panic("exit %u of the control domain at %#lx is not handled (qualification %#lx)",
-		      reason, r->rip, r->qualification);
+		      r->reason, r->rip, r->qualification);
+	}
+}
+
+void control_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	uint32_t reason = v->cpu->reason & 0xffff;
+
+	if (likely(reason < HV_EXIT_REASONS))
+		v->stats.exits[reason]++;
+	if (likely(reason == VMX_EXIT_CPUID)) {
+		handle_cpuid(v, g);
+		v->at_sipi_start = false;
+		return;
+	}
+
+	uint64_t start = rdtsc();
+	struct hv_exit_record *r = &v->ring[v->ring_head++ % EXIT_RING];
+
+	*r = (struct hv_exit_record){.tsc = start,
+				     .rip = vmread_sure(VMCS_GUEST_RIP),
+				     .reason = (uint16_t)reason,
+				     .vm = CONTROL_VM};
+	if (likely(reason == VMX_EXIT_VMCALL)) { /* has no qualification, and delivers no event */
+		v->at_sipi_start = false;
+		handle_vmcall(v, g, r->rip);
+	} else {
+		r->qualification = vmread(VMCS_EXIT_QUALIFICATION);
+		vmx_reinject_vectoring();
+		if (reason == VMX_EXIT_INIT) {
+			control_init(v);
+			return;
+		}
+		v->at_sipi_start = false;
+		handle_other(v, g, r);
 	}
 	v->stats.root_tsc += rdtsc() - start;
 }

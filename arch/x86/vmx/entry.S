@@ -87,6 +87,7 @@ vmx_exit:
 	push %rdx
 	mov $EXIT_REASON, %edx
 	vmread %rdx, %rdx
+	mov %edx, %gs:CPU_REASON
 	cmp $REASON_CPUID, %edx
 	jne 3f
 	mov %eax, %edx

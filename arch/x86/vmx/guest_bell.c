@@ -43,16 +43,11 @@ static bool ring(struct vcpu *vcpu, uint8_t space, uint64_t address, uint32_t by
 	return true;
 }
 
-bool guest_ring_port(struct vcpu *vcpu)
+bool guest_ring_port(struct vcpu *vcpu, uint64_t q)
 {
-	uint64_t q;
-	uint32_t bytes;
+	uint32_t bytes = (uint32_t)field_get(q, 2, 0) + 1;
 
-	if (!guest_has.timer || !vcpu->page->doorbells)
-		return false;
-	q = vmread_sure(VMCS_EXIT_QUALIFICATION);
-	bytes = (uint32_t)field_get(q, 2, 0) + 1;
-	return !(q & (IO_IN | IO_STRING)) &&
+	return !(q & (IO_IN | IO_STRING)) && guest_has.timer && vcpu->page->doorbells &&
 	       ring(vcpu, HV_BELL_PORT, field_get(q, 31, 16), bytes,
 		    (uint32_t)vcpu->page->gprs.rax & (uint32_t)MASK64(8 * bytes - 1, 0));
 }

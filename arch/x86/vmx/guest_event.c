@@ -55,7 +55,7 @@ static void apply_changes(struct vcpu *vcpu, uint32_t flags)
 	if (flags & HV_RUN_CLEAR_SHADOW) { /* an instruction was emulated to its end */
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 			vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~SHADOWS);
-		vmx_trap_single_step();
+		vmx_trap_single_step(vmread(VMCS_GUEST_RFLAGS));
 	}
 	if (flags & HV_RUN_INJECT) {
 		uint32_t info = page->events.inject;
@@ -180,11 +180,14 @@ static uint64_t host_deadline(const struct vcpu *vcpu)
 void vcpu_arm_timer(struct vcpu *vcpu, uint64_t now)
 {
 	uint64_t deadline = min_u64(vlapic_deadline(&vcpu->lapic), vcpu->bell_due);
-	uint64_t ticks = deadline > now ? min_u64(deadline - now, LONGEST_STAY) : 0;
+	bool rests = deadline == VLAPIC_NEVER && guest_has.timer_kept;
+	uint64_t ticks;
 
 	vcpu->quick_exits = deadline == VLAPIC_NEVER ? UINT32_MAX : QUICK_EXITS;
-	if (!guest_has.timer)
-		return;
+	if (!guest_has.timer || (rests && vcpu->timer_rests))
+		return; /* without a deadline it only bounds the stay, wherever it has come to */
+	vcpu->timer_rests = rests;
+	ticks = deadline > now ? min_u64(deadline - now, LONGEST_STAY) : 0;
 	if (!guest_has.timer_kept)
 		vcpu->quick_exits = 1;
 	ticks = max_u64(ticks, SHORTEST_STAY) >> MISC_PREEMPTION_RATE(vmx_caps.misc);

@@ -34,55 +34,60 @@
 
 /* --- exits for the driver --- */
 
-static void describe_instruction(struct vcpu *vcpu, uint64_t gpa)
+/* @q: the qualification; @delivering: an event, which the next entry repeats. */
+static void describe_instruction(struct vcpu *vcpu, uint64_t gpa, uint64_t q, bool delivering)
 {
+	uint32_t cs = vmread_sure(VMCS_GUEST_CS_ACCESS);
 	struct hv_vcpu_page *p = vcpu->page;
-	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
 	p->gpa = gpa;
-	p->gprs.rsp = vmread(VMCS_GUEST_RSP);
-	p->insn.cr0 = cr0_read();
-	p->insn.cr3 = vmread(VMCS_GUEST_CR3);
-	p->insn.cr4 = vmread(VMCS_GUEST_CR4) & ~CR4_VMXE;
-	p->insn.efer = vmread(VMCS_GUEST_EFER);
-	p->insn.cs_base = vmread(VMCS_GUEST_CS_BASE);
-	p->insn.cs_access = vmread(VMCS_GUEST_CS_ACCESS);
-	p->insn.ss_access = vmread(VMCS_GUEST_SS_ACCESS);
+	p->gprs.rsp = vmread_sure(VMCS_GUEST_RSP);
+	p->insn.cr0 = vmread_sure(VMCS_GUEST_CR0); /* what the shadow hides no decoder asks for */
+	p->insn.cr3 = vmread_sure(VMCS_GUEST_CR3);
+	p->insn.cr4 = vmread_sure(VMCS_GUEST_CR4) & ~CR4_VMXE;
+	p->insn.efer = vmread_sure(VMCS_GUEST_EFER);
+	p->insn.cs_base = cs & ACCESS_CODE_64 ? 0 : vmread_sure(VMCS_GUEST_CS_BASE);
+	p->insn.cs_access = cs;
+	p->insn.ss_access = vmread_sure(VMCS_GUEST_SS_ACCESS);
 	p->insn.qualification = q;
-	p->insn.linear = vmread(VMCS_GUEST_LINEAR_ADDRESS);
+	p->insn.linear = vmread_sure(VMCS_GUEST_LINEAR_ADDRESS);
 	p->insn.linear_valid =
 		gpa != ~UINT64_C(0) && (q & EPT_Q_LINEAR_OF_ACCESS) == EPT_Q_LINEAR_OF_ACCESS;
 	p->insn.bytes = 0;
 	p->insn.io_info = 0;
-	p->insn.delivering = vmread(VMCS_ENTRY_INTERRUPTION) & INTR_VALID;
-	p->insn.segments = !(p->insn.cs_access & ACCESS_CODE_64);
+	p->insn.delivering = delivering;
+	/* Code of 32 bits has flat segments, but for the few accesses that the driver asks about.
+	 */
+	p->insn.segments = !(cs & (ACCESS_CODE_64 | ACCESS_CODE_32));
 	if (p->insn.segments)
 		vcpu_get_segments(vcpu);
 }
 
-static void handle_io(struct vmx_cpu *v, struct vcpu *vcpu)
+static void handle_io(struct vmx_cpu *v, struct vcpu *vcpu, uint64_t rip)
 {
-	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
+	uint64_t q = v->no_bell ? v->qualification : vmread(VMCS_EXIT_QUALIFICATION), rflags;
 	struct hv_vcpu_page *p = vcpu->page;
 
-	if (guest_ring_port(vcpu)) {
+	if (unlikely(!v->no_bell) && guest_ring_port(vcpu, q)) {
 		vmx_skip_instruction();
 		return;
 	}
 	p->io.port = (uint16_t)field_get(q, 31, 16);
 	p->io.bytes = (uint8_t)(field_get(q, 2, 0) + 1);
-	p->io.flags = q & IO_IN ? HV_IO_IN : 0;
+	p->io.flags = q & IO_IN ? HV_IO_IN : guest_has.timer ? HV_IO_NO_BELL : 0;
 	if (q & IO_STRING) {
-		describe_instruction(vcpu, ~UINT64_C(0));
+		describe_instruction(vcpu, ~UINT64_C(0), q, false);
 		p->insn.linear = 0;
 		p->insn.bytes = vmread(VMCS_EXIT_INSN_LENGTH);
 		p->insn.io_info = vmread(VMCS_EXIT_INSN_INFO);
 		vcpu_leave(v, HV_VCPU_EXIT_INSN);
 		return;
 	}
-	p->io.data = (uint32_t)p->gprs.rax & (uint32_t)MASK64(8 * p->io.bytes - 1, 0);
-	vmx_skip_instruction();
-	vcpu_leave(v, HV_VCPU_EXIT_PIO);
+	p->io.data = (uint32_t)p->gprs.rax & (uint32_t)MASK64(8 * field_get(q, 2, 0) + 7, 0);
+	rflags = vmread_sure(VMCS_GUEST_RFLAGS);
+	p->rflags = rflags;
+	p->rip = vmx_finish_at(rip, vmread_sure(VMCS_EXIT_INSN_LENGTH), rflags);
+	vcpu_leave_told(v, HV_VCPU_EXIT_PIO);
 }
 
 /* NMI blocking that the exiting IRET had lifted comes back (SDM 3C "Information About NMI
@@ -94,26 +99,27 @@ static void restore_nmi_blocking(uint64_t q)
 			vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 }
 
-static void handle_ept_violation(struct vmx_cpu *v, struct vcpu *vcpu)
+static void handle_ept_violation(struct vmx_cpu *v, struct vcpu *vcpu, bool delivering)
 {
-	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION), gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	uint64_t q = vmread_sure(VMCS_EXIT_QUALIFICATION);
+	uint64_t gpa = vmread_sure(VMCS_GUEST_PHYSICAL_ADDRESS);
 
-	if (guest_ring_memory(vcpu)) {
+	if (!v->no_bell && guest_ring_memory(vcpu)) {
 		vmx_skip_instruction();
 		return;
 	}
 	restore_nmi_blocking(q);
 	if ((q & EPT_Q_FETCH) && virt_vm_fetch(vcpu->vm, GPA(gpa)))
 		return;
-	describe_instruction(vcpu, gpa);
+	describe_instruction(vcpu, gpa, q, delivering);
 	vcpu_leave(v, HV_VCPU_EXIT_INSN);
 }
 
-static void handle_apic_access(struct vmx_cpu *v, struct vcpu *vcpu)
+static void handle_apic_access(struct vmx_cpu *v, struct vcpu *vcpu, bool delivering)
 {
 	uint64_t q = vmread(VMCS_EXIT_QUALIFICATION);
 
-	describe_instruction(vcpu, VLAPIC_DEFAULT_BASE + APIC_ACCESS_OFFSET(q));
+	describe_instruction(vcpu, VLAPIC_DEFAULT_BASE + APIC_ACCESS_OFFSET(q), q, delivering);
 	vcpu->page->insn.linear_valid = 0;
 	vcpu_leave(v, HV_VCPU_EXIT_INSN);
 }
@@ -212,12 +218,13 @@ static void set_ple_window(struct vcpu *vcpu, uint32_t ticks)
 
 /* --- dispatch --- */
 
-static void record(struct vmx_cpu *v, struct vcpu *vcpu, uint32_t reason)
+/* Returns RIP. */
+static uint64_t record(struct vmx_cpu *v, struct vcpu *vcpu, uint32_t reason)
 {
 	struct hv_exit_record *r = &v->ring[v->ring_head++ % EXIT_RING];
 
 	*r = (struct hv_exit_record){.tsc = rdtsc(),
-				     .rip = vmread(VMCS_GUEST_RIP),
+				     .rip = vmread_sure(VMCS_GUEST_RIP),
 				     .reason = (uint16_t)reason,
 				     .vm = vcpu->vm->slot,
 				     .vcpu = (uint16_t)vcpu->index};
@@ -226,19 +233,13 @@ static void record(struct vmx_cpu *v, struct vcpu *vcpu, uint32_t reason)
 		vcpu->stats.exits[reason]++;
 	}
 	vcpu->page->exits++;
+	return r->rip;
 }
 
-void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
+static void handle_other(struct vmx_cpu *v, struct vcpu *vcpu, struct hv_gprs *g, uint32_t reason)
 {
-	struct vcpu *vcpu = v->vcpu;
-	uint32_t full = vmread(VMCS_EXIT_REASON), reason = full & 0xffff;
+	bool delivering = vmx_reinject_vectoring();
 
-	record(v, vcpu, reason);
-	if (unlikely(full & BIT64(31))) {
-		vcpu_entry_failed(v);
-		return;
-	}
-	vmx_reinject_vectoring();
 	switch (reason) {
 	case VMX_EXIT_CPUID:
 		guest_cpuid(vcpu, g);
@@ -261,8 +262,10 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 	case VMX_EXIT_INTERRUPT_WINDOW:
 	case VMX_EXIT_NMI_WINDOW:
 	case VMX_EXIT_TPR_BELOW_THRESHOLD:
-	case VMX_EXIT_PREEMPTION_TIMER:
 		break; /* vcpu_prepare() does it */
+	case VMX_EXIT_PREEMPTION_TIMER:
+		vcpu->timer_rests = false;
+		break;
 	case VMX_EXIT_HLT:
 		vmx_skip_instruction();
 		vcpu->activity = HV_ACTIVITY_HALTED;
@@ -290,9 +293,6 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 	case VMX_EXIT_MOV_DR:
 		guest_mov_dr(v, vcpu);
 		break;
-	case VMX_EXIT_IO:
-		handle_io(v, vcpu);
-		break;
 	case VMX_EXIT_RDMSR:
 	case VMX_EXIT_WRMSR:
 		guest_msr(vcpu, g, reason == VMX_EXIT_WRMSR);
@@ -317,10 +317,10 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 		guest_fault(VECTOR_UD, -1);
 		break;
 	case VMX_EXIT_EPT_VIOLATION:
-		handle_ept_violation(v, vcpu);
+		handle_ept_violation(v, vcpu, delivering);
 		break;
 	case VMX_EXIT_APIC_ACCESS:
-		handle_apic_access(v, vcpu);
+		handle_apic_access(v, vcpu, delivering);
 		break;
 	case VMX_EXIT_APIC_WRITE:
 		handle_apic_write(v, vcpu);
@@ -339,6 +339,22 @@ void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
 	default:
 		stop(v, vcpu, HV_VCPU_EXIT_INTERNAL, "VM exit that is not handled");
 	}
+}
+
+void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *g)
+{
+	struct vcpu *vcpu = v->vcpu;
+	uint32_t reason = v->reason & 0xffff;
+	uint64_t rip = record(v, vcpu, reason);
+
+	if (unlikely(v->reason & BIT64(31))) {
+		vcpu_entry_failed(v);
+		return;
+	}
+	if (reason == VMX_EXIT_IO) /* before all others, and it interrupts no delivery */
+		handle_io(v, vcpu, rip);
+	else
+		handle_other(v, vcpu, g, reason);
 	if (v->vcpu && vcpu->page->kick)
 		vcpu_leave(v, HV_VCPU_EXIT_KICK);
 	else if (v->vcpu)

@@ -38,7 +38,8 @@ void guest_xsetbv(struct vcpu *vcpu, struct hv_gprs *g)
 {
 	uint64_t value = (uint32_t)g->rax | g->rdx << 32;
 	uint32_t cpl = (vmread(VMCS_GUEST_SS_ACCESS) >> 5) & 3;
-	bool ok = !cpl && !(value & ~guest_has.xcr0) && xsetbv_safe((uint32_t)g->rcx, value);
+	bool ok = vcpu->xcr0_live && !cpl && !(value & ~guest_has.xcr0) &&
+		  xsetbv_safe((uint32_t)g->rcx, value);
 
 	if (ok)
 		vcpu->xcr0 = value;
@@ -80,7 +81,10 @@ static bool write_cr(struct vcpu *vcpu, unsigned int number, uint64_t value)
 	case 0:
 		return cr0_write(value, CR0_NE | CR0_CD | CR0_NW, read_guest_pdptes, vcpu);
 	case 4:
-		return cr4_write(value, ~vmread(VMCS_CR4_MASK), read_guest_pdptes, vcpu);
+		if (!cr4_write(value, vcpu->cr4_allowed, read_guest_pdptes, vcpu))
+			return false;
+		vcpu_cr4_is(vcpu, value);
+		return true;
 	case 8:
 		if (value & ~UINT64_C(0xf))
 			return false;

@@ -17,6 +17,7 @@
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
+#define MSR_STAR	   0xc0000081u
 #define MSR_TSC		   0x10u
 #define MSR_APIC_BASE_	   0x1bu
 #define MSR_TSC_ADJUST	   0x3bu
@@ -282,7 +283,7 @@ static bool write_apic(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 }
 
 /* EFER by MSR: LMA follows paging, not this write; LME must not change under paging. */
-static bool write_efer(uint64_t value, bool host)
+static bool write_efer(struct vcpu *vcpu, uint64_t value, bool host)
 {
 	uint64_t old = vmread(VMCS_GUEST_EFER);
 
@@ -294,6 +295,7 @@ static bool write_efer(uint64_t value, bool host)
 		value = (value & ~EFER_LMA) | (old & EFER_LMA);
 	}
 	vmwrite(VMCS_GUEST_EFER, value);
+	vcpu_efer_is(vcpu, value);
 	return true;
 }
 
@@ -329,10 +331,11 @@ static bool acceptable(enum write write, uint64_t value)
 	}
 }
 
-/* While the guest runs the register is live. */
+/* While the guest runs the register is live; those of SYSCALL only once it can be used. */
 static bool write_live(const struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	return this_vmx()->vcpu != vcpu || wrmsr_safe(msr, value);
+	return this_vmx()->vcpu != vcpu || (msr - MSR_STAR < CACHED_MSRS && !vcpu->syscall_live) ||
+	       wrmsr_safe(msr, value);
 }
 
 static bool write_row(struct vcpu *vcpu, const struct msr_row *r, uint64_t value)
@@ -386,7 +389,7 @@ bool guest_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value, bool host)
 		vlapic_write_tsc_deadline(&vcpu->lapic, value, vcpu_tsc(vcpu));
 		return true;
 	case MSR_EFER:
-		return write_efer(value, host);
+		return write_efer(vcpu, value, host);
 	default:
 		log_limited(&limit, LOG_DBG, "VM %x: WRMSR %#x: #GP", vcpu->vm->handle, msr);
 		return false;

@@ -38,9 +38,20 @@ static inline bool quick_cpuid(const struct vcpu *vcpu, struct hv_gprs *g)
 	return true;
 }
 
-static void __attribute__((noinline)) skip_with_care(void)
+/* What vcpu_handle_exit() need not find out again. */
+static bool __attribute__((noinline)) long_way(struct vmx_cpu *v, uint32_t reason, bool no_bell)
+{
+	v->reason = reason;
+	v->no_bell = no_bell;
+	return false;
+}
+
+/* Called at the very end, so that settled() needs no stack. */
+static bool __attribute__((noinline)) skip_with_care(void)
 {
 	vmx_skip_instruction();
+	speculation_clear_buffers();
+	return true;
 }
 
 /* Counted and stepped over; what is rare about that has a function of its own. */
@@ -56,9 +67,8 @@ static inline __attribute__((always_inline)) bool settled(struct vmx_cpu *v, str
 	page->exits++;
 	if (unlikely((vmread_sure(VMCS_GUEST_INTERRUPTIBILITY) & SHADOWS) ||
 		     (vmread_sure(VMCS_GUEST_RFLAGS) & RFLAGS_TF) || (uint32_t)rip < length))
-		skip_with_care();
-	else
-		vmcs_write_sure(VMCS_GUEST_RIP.encoding, rip);
+		return skip_with_care();
+	vmcs_write_sure(VMCS_GUEST_RIP.encoding, rip);
 	speculation_clear_buffers();
 	return true;
 }
@@ -67,7 +77,8 @@ static inline __attribute__((always_inline)) bool settled(struct vmx_cpu *v, str
 
 static bool __attribute__((noinline)) quick_rdmsr(struct vmx_cpu *v, struct hv_gprs *g)
 {
-	return guest_rdmsr(v->vcpu, g) && settled(v, g, VMX_EXIT_RDMSR);
+	return guest_rdmsr(v->vcpu, g) ? settled(v, g, VMX_EXIT_RDMSR)
+				       : long_way(v, VMX_EXIT_RDMSR, false);
 }
 
 static bool __attribute__((noinline)) write_deadline(struct vmx_cpu *v, struct hv_gprs *g)
@@ -76,7 +87,7 @@ static bool __attribute__((noinline)) write_deadline(struct vmx_cpu *v, struct h
 
 	/* One that is due fires first; one in the past fires at once. */
 	if (vlapic_deadline(&v->vcpu->lapic) <= now || (value && value <= now))
-		return false;
+		return long_way(v, VMX_EXIT_WRMSR, false);
 	vlapic_write_tsc_deadline(&v->vcpu->lapic, value, now);
 	vcpu_arm_timer(v->vcpu, now);
 	return settled(v, g, VMX_EXIT_WRMSR);
@@ -88,10 +99,10 @@ static bool __attribute__((noinline)) write_icr(struct vmx_cpu *v, struct hv_gpr
 	uint16_t status;
 
 	if (!guest_has.apicv)
-		return false;
+		return long_way(v, VMX_EXIT_WRMSR, false);
 	status = vmread_sure(VMCS_GUEST_INTERRUPT_STATUS);
 	if (!vlapic_self_ipi(&v->vcpu->lapic, value, &status))
-		return false;
+		return long_way(v, VMX_EXIT_WRMSR, false);
 	vmcs_write_sure(VMCS_GUEST_INTERRUPT_STATUS.encoding, status);
 	return settled(v, g, VMX_EXIT_WRMSR);
 }
@@ -104,12 +115,15 @@ static bool __attribute__((noinline)) other_cpuid(struct vmx_cpu *v, struct hv_g
 
 static bool __attribute__((noinline)) ring_port(struct vmx_cpu *v, struct hv_gprs *g)
 {
-	return guest_ring_port(v->vcpu) && settled(v, g, VMX_EXIT_IO);
+	v->qualification = vmread_sure(VMCS_EXIT_QUALIFICATION);
+	return guest_ring_port(v->vcpu, v->qualification) ? settled(v, g, VMX_EXIT_IO)
+							  : long_way(v, VMX_EXIT_IO, true);
 }
 
 static bool __attribute__((noinline)) ring_memory(struct vmx_cpu *v, struct hv_gprs *g)
 {
-	return guest_ring_memory(v->vcpu) && settled(v, g, VMX_EXIT_EPT_VIOLATION);
+	return guest_ring_memory(v->vcpu) ? settled(v, g, VMX_EXIT_EPT_VIOLATION)
+					  : long_way(v, VMX_EXIT_EPT_VIOLATION, true);
 }
 
 bool guest_quick(struct vmx_cpu *v, struct hv_gprs *g)
@@ -118,9 +132,13 @@ bool guest_quick(struct vmx_cpu *v, struct hv_gprs *g)
 	uint32_t reason = vmread_sure(VMCS_EXIT_REASON);
 
 	if (unlikely(--vcpu->quick_exits == 0)) /* set anew on the long way */
-		return false;
+		return long_way(v, reason, false);
 	if (reason == VMX_EXIT_CPUID)
 		return quick_cpuid(vcpu, g) ? settled(v, g, VMX_EXIT_CPUID) : other_cpuid(v, g);
+	if (reason == VMX_EXIT_VMCALL) {
+		g->rax = KVM_NO_SUCH_CALL;
+		return settled(v, g, VMX_EXIT_VMCALL);
+	}
 	if (reason == VMX_EXIT_RDMSR)
 		return quick_rdmsr(v, g);
 	if (reason == VMX_EXIT_WRMSR && (uint32_t)g->rcx == MSR_TSC_DEADLINE)
@@ -131,8 +149,5 @@ bool guest_quick(struct vmx_cpu *v, struct hv_gprs *g)
 		return ring_port(v, g);
 	if (reason == VMX_EXIT_EPT_VIOLATION)
 		return ring_memory(v, g);
-	if (reason != VMX_EXIT_VMCALL)
-		return false;
-	g->rax = KVM_NO_SUCH_CALL;
-	return settled(v, g, VMX_EXIT_VMCALL);
+	return long_way(v, reason, false);
 }

@@ -83,6 +83,8 @@ static int set_sregs(struct vcpu *vcpu)
 	vmwrite(VMCS_CR4_SHADOW, s.cr4);
 	vmwrite(VMCS_GUEST_CR4, s.cr4 | CR4_VMXE);
 	vmwrite(VMCS_ENTRY_CONTROLS, s.efer & EFER_LMA ? controls | ENTRY_IA32E_GUEST : controls);
+	vcpu_efer_is(vcpu, s.efer);
+	vcpu_cr4_is(vcpu, s.cr4);
 	vcpu->cr2 = s.cr2;
 	vcpu->flush_vpid = true;
 	return 0;

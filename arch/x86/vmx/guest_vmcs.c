@@ -111,6 +111,8 @@ static void init_vmcs(struct vcpu *vcpu, void *page)
 	if (guest_has.apicv)
 		vmwrite(VMCS_APIC_ACCESS_PAGE, guest_has.apic_access_page);
 	vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
+	vcpu->cr4_allowed = ~CR4_VMXE;
+	vmwrite(VMCS_CR4_MASK, CR4_VMXE | CR4_OSXSAVE);
 	vcpu_reset(vcpu, false);
 	guest_apic_mode(vcpu);
 }
@@ -142,6 +144,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 		reset_power_up(vcpu);
 	vmwrite(VMCS_GUEST_CR0, CR0_ET | CR0_NE);
 	vmwrite(VMCS_CR0_SHADOW, CR0_ET | cd);
+	vcpu_efer_is(vcpu, 0);
+	vcpu_cr4_is(vcpu, 0);
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
 	vcpu->dr[4] = 0xffff0ff0;
 	vcpu->cr2 = 0;

@@ -295,6 +295,7 @@ static void start_vmx(struct cpu *cpu)
 	if (vmx_on(v) < 0)
 		machine_refuse("a CPU that enters VMX operation", "Found: CPU %u refuses VMXON.",
 			       cpu->index);
+	v->fsgsbase = read_cr4() & CR4_FSGSBASE;
 	v->xcr0 = read_cr4() & CR4_OSXSAVE ? xgetbv(0) : 1;
 	cpuid_table_build(&v->cpuid, cpuid_hardware, NULL, &policy);
 	control_vmcs_init(v);

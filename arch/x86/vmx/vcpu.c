@@ -3,9 +3,10 @@
  * Turning a CPU into a virtual one, and back.
  *
  * What the VMCS does not switch is switched here: MSRs (vcpu_msr.c), CR2, debug registers, XCR0 and
- * every XSAVE component. The control domain's values are remembered
- * when it writes them (their writes exit) or saved on the way in. Whatever a guest leaves in a
- * register is gone before Linux runs again.
+ * every XSAVE component. The control domain's values are remembered when it writes them (their
+ * writes exit) or saved on the way in. What a guest has switched off so that it cannot see it
+ * (SYSCALL, OSXSAVE) is left alone until it switches it on. Whatever a guest leaves in a register
+ * is gone before Linux runs again.
  */
 #define LOG_TAG "vcpu"
 #include <string.h>
@@ -52,6 +53,20 @@ static void set_xcr0(uint64_t from, uint64_t to)
 {
 	if (guest_has.xcr0 && from != to)
 		BUG_ON(!xsetbv_safe(0, to));
+}
+
+/* A guest without CR4.OSXSAVE can neither read XCR0 nor use what it switches off. */
+static void xcr0_load(struct vcpu *vcpu)
+{
+	set_xcr0(guest_has.xcr0, vcpu->xcr0);
+	vcpu->xcr0_live = true;
+}
+
+void vcpu_cr4_is(struct vcpu *vcpu, uint64_t value)
+{
+	vcpu->osxsave = value & CR4_OSXSAVE;
+	if (vcpu->osxsave && !vcpu->xcr0_live && this_vmx()->vcpu == vcpu)
+		xcr0_load(vcpu);
 }
 
 /* The page's FPU image is written by the control domain too: one that the processor refuses becomes
@@ -111,7 +126,8 @@ void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 	fpu_save(v->xsave);
 	set_xcr0(v->xcr0, guest_has.xcr0);
 	guest_fpu_load(vcpu);
-	set_xcr0(guest_has.xcr0, vcpu->xcr0);
+	if (vcpu->osxsave)
+		xcr0_load(vcpu);
 	vcpu_msrs_load(v, vcpu);
 	if (vcpu->dr_live)
 		vcpu_debug_load(v, vcpu);
@@ -129,10 +145,15 @@ void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 
 void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 {
+	v->vcpu->page->rip = vmread_sure(VMCS_GUEST_RIP);
+	v->vcpu->page->rflags = vmread_sure(VMCS_GUEST_RFLAGS);
+	vcpu_leave_told(v, exit);
+}
+
+void vcpu_leave_told(struct vmx_cpu *v, enum hv_vcpu_exit exit)
+{
 	struct vcpu *vcpu = v->vcpu;
 
-	vcpu->page->rip = vmread(VMCS_GUEST_RIP);
-	vcpu->page->rflags = vmread(VMCS_GUEST_RFLAGS);
 	vcpu->page->exit = exit;
 	vcpu->page->sregs.apic_base = vcpu->lapic.base;
 	vcpu->page->sregs.cr8 = vcpu->lapic.regs[VLAPIC_TPR / 4] >> 4;
@@ -143,7 +164,9 @@ void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 	if (vcpu->dr_live)
 		switch_debug(vcpu->dr, v->dr);
 	vcpu_msrs_leave(v, vcpu);
-	set_xcr0(vcpu->xcr0, guest_has.xcr0);
+	if (vcpu->xcr0_live)
+		set_xcr0(vcpu->xcr0, guest_has.xcr0);
+	vcpu->xcr0_live = false;
 	fpu_save(vcpu->page->xsave);
 	set_xcr0(guest_has.xcr0, v->xcr0);
 	BUG_ON(!fpu_load(v->xsave));

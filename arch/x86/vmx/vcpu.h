@@ -49,6 +49,11 @@ struct vcpu {
 	uint8_t sipi_vector;
 	uint32_t activity; /* enum hv_activity */
 	bool dr_live;	   /* debug registers hold the guest's values; MOV DR does not exit */
+	bool syscall;	   /* EFER.SCE: SYSCALL's MSRs can be seen */
+	bool syscall_live; /* and hold the guest's values */
+	bool osxsave;	   /* CR4.OSXSAVE: XCR0 can be seen */
+	bool xcr0_live;	   /* and holds the guest's value */
+	bool timer_rests;  /* the preemption timer runs on, for no deadline */
 	bool nmi_window;   /* its exit is asked for */
 	bool window;	   /* HV_RUN_WINDOW of this stay */
 	bool eoi_due;	   /* the next stay ends at once with EOI of page->vector */
@@ -61,7 +66,8 @@ struct vcpu {
 	uint64_t tsc_offset;
 	uint64_t bell_due; /* guest's TSC: when the stay ends for rings; VLAPIC_NEVER: none yet */
 	uint64_t xcr0, xss;
-	uint64_t cr2, dr[5]; /* DR0 to DR3, DR6 */
+	uint64_t cr4_allowed; /* bits that its CPUID allows */
+	uint64_t cr2, dr[5];  /* DR0 to DR3, DR6 */
 	struct hv_vcpu_stats stats;
 	uint64_t entered_tsc;
 	uint32_t ple_window; /* TSC ticks */
@@ -95,6 +101,11 @@ void vcpu_msrs_leave(struct vmx_cpu *v, struct vcpu *vcpu);
 /** Load the guest's debug registers and save the control domain's. */
 void vcpu_debug_load(struct vmx_cpu *v, struct vcpu *vcpu);
 
+/** EFER or CR4 of the vCPU is @value now: what could not be seen before is loaded. Context: any in
+ * which the vCPU is the caller's. */
+void vcpu_efer_is(struct vcpu *vcpu, uint64_t value);
+void vcpu_cr4_is(struct vcpu *vcpu, uint64_t value);
+
 /** Take what the driver left in the page before this stay: changed RSP, RIP and RFLAGS, an event to
  * inject. */
 void vcpu_take_orders(struct vcpu *vcpu);
@@ -105,6 +116,9 @@ void vcpu_take_changes(struct vcpu *vcpu);
 
 /** End the stay: control domain's VMCS, state and RAX = @exit. */
 void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit);
+
+/** The same, where the guest's RIP and RFLAGS are in the page already. */
+void vcpu_leave_told(struct vmx_cpu *v, enum hv_vcpu_exit exit);
 
 /** Handle a VM exit of the vCPU that runs on @v. */
 void vcpu_handle_exit(struct vmx_cpu *v, struct hv_gprs *gprs);
@@ -164,9 +178,9 @@ extern struct guest_has {
  */
 void vcpu_arm_timer(struct vcpu *vcpu, uint64_t now);
 
-/** A write that exited, to a port or to memory: true if it rang a doorbell, and then it has to be
- * stepped over. The general registers that C may change are in the page. */
-bool guest_ring_port(struct vcpu *vcpu);
+/** A write that exited, to a port (@q: the qualification) or to memory: true if it rang a doorbell,
+ * and then it has to be stepped over. The general registers that C may change are in the page. */
+bool guest_ring_port(struct vcpu *vcpu, uint64_t q);
 bool guest_ring_memory(struct vcpu *vcpu);
 
 /** Instructions that exit; the MSR ones in RCX, RAX, RDX of @g. guest_cpuid() and guest_rdmsr(),

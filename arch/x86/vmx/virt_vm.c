@@ -87,9 +87,11 @@ int virt_vcpu_cpuid(struct vcpu *vcpu, const struct hv_cpuid *table, uint32_t n)
 {
 	int err = guest_cpuid_set(&vcpu->cpuid, table, n);
 
-	if (!err)
-		vmwrite(VMCS_CR4_MASK, ~(guest_cpuid_cr4(&vcpu->cpuid) & vmx_caps.cr4_fixed1));
-	return err;
+	if (err)
+		return err;
+	vcpu->cr4_allowed = guest_cpuid_cr4(&vcpu->cpuid) & vmx_caps.cr4_fixed1;
+	vmwrite(VMCS_CR4_MASK, ~vcpu->cr4_allowed | CR4_OSXSAVE);
+	return 0;
 }
 
 /* --- memory --- */

@@ -163,12 +163,12 @@ void vmx_inject_exception(uint8_t vector, int64_t error)
 	vmwrite(VMCS_ENTRY_INTERRUPTION, info);
 }
 
-void vmx_reinject_vectoring(void)
+bool vmx_reinject_vectoring(void)
 {
-	uint32_t info = vmread(VMCS_IDT_VECTORING);
+	uint32_t info = vmread_sure(VMCS_IDT_VECTORING);
 
-	if (!(info & INTR_VALID))
-		return;
+	if (likely(!(info & INTR_VALID)))
+		return false;
 	/* Bit 12 is undefined in the vectoring information and reserved in the entry field. */
 	vmwrite(VMCS_ENTRY_INTERRUPTION, info & ~(uint32_t)BIT64(12));
 	if (info & INTR_ERROR_CODE)
@@ -180,4 +180,5 @@ void vmx_reinject_vectoring(void)
 	if (INTR_TYPE(info) == INTR_TYPE_NMI)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 			vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~INTERRUPTIBILITY_NMI);
+	return true;
 }

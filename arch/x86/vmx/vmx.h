@@ -47,7 +47,11 @@ struct vmx_cpu {
 	uint32_t sipi;	    /* control_apic.c: whether it waits for a SIPI, then what it got */
 	bool nmi_owed;	    /* the control domain is owed an NMI that could not be injected yet */
 	bool mce_owed;
-	uint32_t launched; /* of the control domain's VMCS */
+	bool fsgsbase;		/* CR4.FSGSBASE is on */
+	uint32_t reason;	/* of the guest's exit, read by guest_quick(), */
+	bool no_bell;		/* which has found no doorbell for it */
+	uint64_t qualification; /* then, of an access to a port */
+	uint32_t launched;	/* of the control domain's VMCS */
 	uint64_t cached_msr[CACHED_MSRS];
 	uint64_t xcr0; /* the control domain's */
 	uint64_t xss;
@@ -134,30 +138,36 @@ static inline void cpuid_store(struct hv_gprs *g, struct cpuid_entry e)
 }
 
 /** A single-stepped instruction was carried out for the guest, so the processor does not trap after
- * it: the debug exception becomes pending. Context: the guest's VMCS is current. */
-static inline void vmx_trap_single_step(void)
+ * it: the debug exception becomes pending. @rflags: the guest's. Context: its VMCS is current. */
+static inline void vmx_trap_single_step(uint64_t rflags)
 {
-	if (unlikely(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF) &&
-	    !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
+	if (unlikely(rflags & RFLAGS_TF) && !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		vmwrite(VMCS_GUEST_PENDING_DEBUG,
 			vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 }
 
-/** Step RIP over an instruction of @length bytes that was carried out, and end its interrupt
- * shadow. Outside 64-bit mode RIP wraps at 4 GiB (at 64 KiB in 16-bit code a wrap would have
- * faulted). */
-static inline void vmx_finish_instruction(uint32_t length)
+/** Step over an instruction of @length bytes at @rip that was carried out, and end its interrupt
+ * shadow. @rflags: the guest's. Returns the new RIP. Outside 64-bit mode RIP wraps at 4 GiB (at 64
+ * KiB in 16-bit code a wrap would have faulted). */
+static inline uint64_t vmx_finish_at(uint64_t rip, uint32_t length, uint64_t rflags)
 {
-	uint32_t shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-	uint64_t rip = vmread(VMCS_GUEST_RIP) + length;
+	uint32_t shadow = vmread_sure(VMCS_GUEST_INTERRUPTIBILITY);
 
+	rip += length;
 	if (unlikely((uint32_t)rip < length) && !(vmread(VMCS_GUEST_CS_ACCESS) & ACCESS_CODE_64))
 		rip = (uint32_t)rip;
-	vmwrite(VMCS_GUEST_RIP, rip);
+	vmcs_write_sure(VMCS_GUEST_RIP.encoding, rip);
 	if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 			shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	vmx_trap_single_step();
+	vmx_trap_single_step(rflags);
+	return rip;
+}
+
+/** The same for the instruction at RIP. */
+static inline void vmx_finish_instruction(uint32_t length)
+{
+	vmx_finish_at(vmread(VMCS_GUEST_RIP), length, vmread(VMCS_GUEST_RFLAGS));
 }
 
 /** The same for the instruction that exited. */
@@ -170,8 +180,8 @@ static inline void vmx_skip_instruction(void)
 void vmx_inject_exception(uint8_t vector, int64_t error);
 
 /** Put back the event whose delivery this exit interrupted (SDM 3C "Information for VM Exits That
- * Occur During Event Delivery"). */
-void vmx_reinject_vectoring(void);
+ * Occur During Event Delivery"). True if there was one. */
+bool vmx_reinject_vectoring(void);
 
 /* Called by entry.S. */
 void vmx_handle_exit(struct cpu *cpu, struct hv_gprs *gprs);

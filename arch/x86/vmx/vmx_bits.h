@@ -179,7 +179,10 @@ enum vmx_exit {
 #define ACTIVITY_ACTIVE	       0u
 #define ACTIVITY_WAIT_FOR_SIPI 3u
 
-#define ACCESS_CODE_64 (1u << 13)
+#define ACCESS_CONFORMING (1u << 2) /* of code */
+#define ACCESS_DPL	  (3u << 5)
+#define ACCESS_CODE_64	  (1u << 13)
+#define ACCESS_CODE_32	  (1u << 14)
 
 enum exception_vector {
 	VECTOR_DB = 1,
