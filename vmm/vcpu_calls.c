@@ -104,10 +104,9 @@ int64_t hypercall_vcpu_run(struct cpu *cpu, uint64_t handle, uint64_t index)
 		return -HV_ERR_NOENT;
 	if (index < HV_MAX_VCPUS)
 		vcpu = __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE);
-	if (likely(vcpu && virt_vcpu_claim(vcpu))) {
-		virt_vcpu_run(cpu, vcpu); /* answers, and lets go of both, when the stay ends */
+	/* It answers, and lets go of both, when the stay ends. */
+	if (likely(vcpu && virt_vcpu_run(cpu, vcpu)))
 		return 0;
-	}
 	vm_release(vm);
 	return vcpu ? -HV_ERR_BUSY : -HV_ERR_NOENT;
 }

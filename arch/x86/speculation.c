@@ -39,10 +39,9 @@ void speculation_init(void)
 	speculation.small_code |= !(arch & ARCH_PSCHANGE_NO);
 }
 
-void speculation_before_stay(void)
+void speculation_flush_l1d(void)
 {
-	if (speculation.flush_l1d)
-		wrmsr(MSR_FLUSH_CMD, 1);
+	wrmsr(MSR_FLUSH_CMD, 1);
 }
 
 void speculation_fill_rsb(void)
@@ -67,10 +66,8 @@ void speculation_barrier(void)
 		wrmsr(MSR_PRED_CMD, 1);
 }
 
-void speculation_after_stay(void)
+void speculation_forget(void)
 {
-	if (!speculation.spec_ctrl)
-		return;
 	wrmsr(MSR_PRED_CMD, 1);
 	speculation_fill_rsb();
 }

@@ -30,7 +30,12 @@ extern struct speculation speculation;
 void speculation_init(void);
 
 /** Before a guest's stay. */
-void speculation_before_stay(void);
+void speculation_flush_l1d(void);
+static inline void speculation_before_stay(void)
+{
+	if (speculation.flush_l1d)
+		speculation_flush_l1d();
+}
 
 /** Last thing before entering a guest. With microcode that has MD_CLEAR, VERW overwrites the
  * buffers as a side effect; only the form with a memory operand does. */
@@ -50,4 +55,9 @@ void speculation_barrier(void);
 
 /** After a guest's stay: forget what the predictors learned, and leave the return stack with
  * nothing of the guest's below what is called here. */
-void speculation_after_stay(void);
+void speculation_forget(void);
+static inline void speculation_after_stay(void)
+{
+	if (speculation.spec_ctrl)
+		speculation_forget();
+}

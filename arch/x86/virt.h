@@ -65,16 +65,13 @@ uint64_t virt_vm_deliver(struct vm *vm, const struct vlapic_message *m);
 /** Create vCPU @index; address of its shared page or -HV_ERR_*. Context: vm->lock. */
 int64_t virt_vcpu_create(struct vm *vm, uint32_t index, uint32_t apic_id) __must_use;
 
-/** Become the only one to touch @vcpu; false if somebody is. */
-bool virt_vcpu_claim(struct vcpu *vcpu) __must_use;
-
 /** Claim a vCPU and make its registers accessible on this CPU, and end both. */
 bool virt_vcpu_visit(struct vcpu *vcpu) __must_use;
 void virt_vcpu_unvisit(struct vcpu *vcpu);
 
-/** Run a claimed vCPU of a held VM once this hypercall is done; claim and hold end with the stay.
- */
-void virt_vcpu_run(struct cpu *cpu, struct vcpu *vcpu);
+/** Claim a vCPU of a held VM and run it once this hypercall is done; claim and hold end with the
+ * stay. */
+bool virt_vcpu_run(struct cpu *cpu, struct vcpu *vcpu) __must_use;
 
 /* These need a visit. */
 void virt_vcpu_get(struct vcpu *vcpu, uint32_t groups);

@@ -63,7 +63,7 @@ bool ioeventfd_write(struct vm *vm, bool port, u64 address, unsigned int bytes, 
 
 bool ioeventfd_port_write(struct vm *vm, const struct hv_vcpu_page *page)
 {
-	if (page->io.flags & HV_IO_NO_BELL && !READ_ONCE(vm->ports_without_slot))
+	if (page->io.flags & HV_IO_NO_BELL && !READ_ONCE(vm->port_without_slot))
 		return false;
 	return ioeventfd_write(vm, true, page->io.port, page->io.bytes, page->io.data);
 }
@@ -91,6 +91,11 @@ static void put_slot(struct vcpu *vcpu, const struct ioeventfd *bound)
 	bell->address = bound->address;
 	bell->value = bound->value;
 	bell->bytes = bound->bytes;
+	if (bound->port) {
+		page->bell_port_first = min_t(u64, page->bell_port_first, bound->address);
+		page->bell_port_last =
+			max_t(u64, page->bell_port_last, min_t(u64, bound->address, U16_MAX));
+	}
 	smp_store_release(&bell->flags, flags | (bound->any_value ? HV_BELL_ANY_VALUE : 0));
 	if (page->doorbells <= bound->slot)
 		WRITE_ONCE(page->doorbells, bound->slot + 1);
@@ -139,6 +144,7 @@ void ioeventfd_new_vcpu(struct vcpu *vcpu)
 {
 	u32 slot;
 
+	vcpu->page->bell_port_first = U16_MAX;
 	for (slot = 0; slot < HV_DOORBELLS; slot++)
 		if (vcpu->vm->bell[slot])
 			put_slot(vcpu, vcpu->vm->bell[slot]);
@@ -204,7 +210,7 @@ static int assign(struct vm *vm, const struct ioeventfd *wanted)
 		return -ENOMEM;
 	take_slot(vm, bound);
 	if (bound->port && bound->slot == NO_SLOT)
-		WRITE_ONCE(vm->ports_without_slot, vm->ports_without_slot + 1);
+		WRITE_ONCE(vm->port_without_slot, true);
 	list_add_tail_rcu(&bound->link, &vm->ioeventfds);
 	return 0;
 }
@@ -219,8 +225,6 @@ static int deassign(struct vm *vm, const struct ioeventfd *wanted)
 			continue;
 		leave_slot(vm, bound);
 		list_del_rcu(&bound->link);
-		if (bound->port && bound->slot == NO_SLOT)
-			vm->ports_without_slot--;
 		synchronize_rcu();
 		if (bound->slot != NO_SLOT)
 			WRITE_ONCE(vm->bell[bound->slot], NULL);
@@ -273,5 +277,4 @@ void ioeventfd_release_all(struct vm *vm)
 		release(bound);
 	}
 	INIT_LIST_HEAD(&vm->ioeventfds);
-	vm->ports_without_slot = 0;
 }

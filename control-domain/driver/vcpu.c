@@ -88,8 +88,6 @@ static long locked_ioctl(struct vcpu *vcpu, unsigned int command, unsigned long 
 	void __user *user = (void __user *)argument;
 
 	switch (command) {
-	case KVM_RUN:
-		return argument ? -EINVAL : vcpu_run(vcpu);
 	case KVM_GET_STATS_FD:
 		return argument ? -EINVAL : stats_create_file(vcpu->vm, vcpu);
 	case KVM_NMI:
@@ -122,7 +120,10 @@ static long vcpu_ioctl(struct file *file, unsigned int command, unsigned long ar
 		return -EIO;
 	if (mutex_lock_killable(&vcpu->lock))
 		return -EINTR;
-	result = locked_ioctl(vcpu, command, argument);
+	if (likely(command == KVM_RUN))
+		result = argument ? -EINVAL : vcpu_run(vcpu);
+	else
+		result = locked_ioctl(vcpu, command, argument);
 	mutex_unlock(&vcpu->lock);
 	return result;
 }

@@ -54,12 +54,6 @@ int vcpu_internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, u32 co
 	return VCPU_TO_USER;
 }
 
-static int interrupted(struct vcpu *vcpu)
-{
-	vcpu->run->exit_reason = KVM_EXIT_INTR;
-	return -EINTR;
-}
-
 /* False when the deadline has passed already. */
 static bool deadline_to_ktime(u64 deadline_tsc, ktime_t *expires)
 {
@@ -194,6 +188,8 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 	}
 	if (READ_ONCE(page->rung))
 		ioeventfd_rung(vcpu);
+	if (likely(reason == HV_VCPU_EXIT_PIO))
+		return port_access(vcpu);
 	switch (reason) {
 	case HV_VCPU_EXIT_INTR:
 	case HV_VCPU_EXIT_KICK:
@@ -203,8 +199,6 @@ static int handle_exit(struct vcpu *vcpu, long reason)
 		return block(vcpu, page->deadline_tsc);
 	case HV_VCPU_EXIT_WAIT_SIPI:
 		return block(vcpu, NO_DEADLINE);
-	case HV_VCPU_EXIT_PIO:
-		return port_access(vcpu);
 	case HV_VCPU_EXIT_INSN:
 		return vcpu_emulate(vcpu);
 	case HV_VCPU_EXIT_TASK:
@@ -291,9 +285,10 @@ static int run_loop(struct vcpu *vcpu)
 	while (next == VCPU_AGAIN) {
 		reason = enter(vcpu);
 		if (reason == OWES_WORK) {
-			if (thread_work_do())
-				return interrupted(vcpu);
-			continue;
+			if (!thread_work_do())
+				continue;
+			vcpu->run->exit_reason = KVM_EXIT_INTR;
+			return -EINTR;
 		}
 		if (reason < 0) {
 			pr_err_ratelimited("VM %x vCPU %u does not run: %s\n", vcpu->vm->handle,
@@ -319,6 +314,8 @@ static int finish_pending(struct vcpu *vcpu)
 
 int vcpu_run(struct vcpu *vcpu)
 {
+	const struct hv_vcpu_page *page = vcpu->page;
+	struct kvm_run *run = vcpu->run;
 	sigset_t saved;
 	int result, err;
 
@@ -334,23 +331,25 @@ int vcpu_run(struct vcpu *vcpu)
 			current->comm, task_pid_nr(current));
 		return -EINVAL;
 	}
-	result = vcpu_sync_from_run(vcpu);
-	if (result)
-		return result;
+	if (READ_ONCE(run->kvm_dirty_regs) | READ_ONCE(run->kvm_valid_regs)) {
+		result = vcpu_sync_from_run(vcpu);
+		if (result)
+			return result;
+	}
 	if (vcpu->mask_signals)
 		sigprocmask(SIG_SETMASK, &vcpu->signal_mask, &saved);
 	vcpu->ran = true;
 	vcpu->window_open = false;
-	vcpu->run->flags = 0;
+	run->flags = 0;
 	result = finish_pending(vcpu);
 	if (result == VCPU_AGAIN) /* an immediate exit leaves the reason of the last one in place */
-		result = READ_ONCE(vcpu->run->immediate_exit) ? -EINTR : run_loop(vcpu);
-	vcpu->run->if_flag = !!(vcpu->page->rflags & X86_EFLAGS_IF);
-	vcpu->run->ready_for_interrupt_injection = 0;
-	vcpu->run->cr8 = vcpu->page->sregs.cr8;
-	vcpu->run->apic_base = vcpu_apic_base(vcpu);
+		result = READ_ONCE(run->immediate_exit) ? -EINTR : run_loop(vcpu);
+	run->if_flag = !!(page->rflags & X86_EFLAGS_IF);
+	run->ready_for_interrupt_injection = 0;
+	run->cr8 = page->sregs.cr8;
+	run->apic_base = vcpu_apic_base(vcpu);
 	if (vcpu->mask_signals)
 		sigprocmask(SIG_SETMASK, &saved, NULL);
-	err = vcpu_sync_to_run(vcpu);
+	err = READ_ONCE(run->kvm_valid_regs) ? vcpu_sync_to_run(vcpu) : 0;
 	return err ? err : result;
 }

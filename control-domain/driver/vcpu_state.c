@@ -293,8 +293,6 @@ int vcpu_sync_from_run(struct vcpu *vcpu)
 	u64 dirty = READ_ONCE(vcpu->run->kvm_dirty_regs);
 	int err;
 
-	if (likely(!(dirty | READ_ONCE(vcpu->run->kvm_valid_regs))))
-		return 0;
 	if ((dirty | READ_ONCE(vcpu->run->kvm_valid_regs)) & ~KVM_SYNC_X86_VALID_FIELDS)
 		return -EINVAL;
 	err = sync_fields(vcpu, dirty, true);
@@ -305,7 +303,5 @@ int vcpu_sync_from_run(struct vcpu *vcpu)
 
 int vcpu_sync_to_run(struct vcpu *vcpu)
 {
-	u64 valid = READ_ONCE(vcpu->run->kvm_valid_regs);
-
-	return likely(!valid) ? 0 : sync_fields(vcpu, valid, false);
+	return sync_fields(vcpu, READ_ONCE(vcpu->run->kvm_valid_regs), false);
 }

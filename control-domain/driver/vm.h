@@ -80,7 +80,7 @@ struct vm {
 	struct list_head ioeventfds; /* RCU for readers */
 	struct ioeventfd
 		*bell[HV_DOORBELLS]; /* those in the hypervisor's table, by slot; as above */
-	u32 ports_without_slot;	     /* ioeventfds at ports that are in no slot */
+	bool port_without_slot;	     /* some ioeventfd at a port was not in the table */
 };
 
 /* Local APICs are there, and lines can be used. */

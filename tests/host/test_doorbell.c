@@ -53,6 +53,10 @@ static void bind(unsigned int slot, uint8_t flags, uint64_t address, uint8_t byt
 		.address = address, .value = value, .bytes = bytes, .flags = flags};
 	if (page->doorbells <= slot)
 		page->doorbells = slot + 1;
+	if (flags & HV_BELL_PORT && page->bell_port_first > address)
+		page->bell_port_first = (uint16_t)address;
+	if (flags & HV_BELL_PORT && page->bell_port_last < address)
+		page->bell_port_last = (uint16_t)address;
 }
 
 /* A guest in 64-bit code whose driver has bound three doorbells and knows a store. */
@@ -72,6 +76,7 @@ static void start(unsigned int features)
 	vm_release(vm);
 	vcpu = vm->vcpu[0];
 	page = vcpu->page;
+	page->bell_port_first = UINT16_MAX;
 	bind(0, HV_BELL_PORT | HV_BELL_ANY_VALUE, PORT, 1, 0);
 	bind(1, HV_BELL_PORT, PORT, 2, 0x1234);
 	bind(2, HV_BELL_MEMORY | HV_BELL_ANY_VALUE, MEMORY, 0, 0);
@@ -131,7 +136,12 @@ TEST(ports_that_do_not)
 		start(0);
 		exits(VMX_EXIT_IO, rows[i], 0);
 		CHECK(left_for_driver(HV_VCPU_EXIT_PIO));
+		CHECK_EQ(page->io.flags, rows[i] & IN ? HV_IO_IN : HV_IO_NO_BELL);
 	}
+	start(0); /* its slot is filled, but not its port told */
+	page->bell_port_first = PORT + 1;
+	exits(VMX_EXIT_IO, OUT(1), 0);
+	CHECK(left_for_driver(HV_VCPU_EXIT_PIO));
 	start(0);
 	exits(VMX_EXIT_IO, OUT(1) | STRING, 0);
 	CHECK(left_for_driver(HV_VCPU_EXIT_INSN));
@@ -147,6 +157,7 @@ TEST(ports_that_do_not)
 	guest_has.timer = false;
 	exits(VMX_EXIT_IO, OUT(1), 0);
 	CHECK(left_for_driver(HV_VCPU_EXIT_PIO));
+	CHECK_EQ(page->io.flags, 0); /* the driver must look itself */
 }
 
 TEST(a_known_store_rings)

@@ -198,8 +198,9 @@ struct hv_vcpu_page {
 	uint64_t rung;		      /* slots; the driver takes them, hv_doorbell_take() */
 	uint32_t rings[HV_DOORBELLS]; /* how often each */
 	struct hv_doorbell doorbell[HV_DOORBELLS];
-	uint32_t doorbells; /* slots that are looked at */
-	uint8_t pad[1388];
+	uint32_t doorbells;			  /* slots that are looked at */
+	uint16_t bell_port_first, bell_port_last; /* ports outside of these have none */
+	uint8_t pad[1384];
 	uint8_t xsave[4096] __attribute__((aligned(64)));
 };
 

@@ -27,9 +27,9 @@
 #define NMI_UNBLOCKED_BY_IRET BIT64(12)
 #define BASES		      0x0fcfu /* RAX to RBX, RSI, RDI, R8 to R11 */
 
-static bool ring(struct vcpu *vcpu, uint8_t space, uint64_t address, uint32_t bytes, uint32_t value)
+/* @slot: -1 for none. */
+static bool ring(struct vcpu *vcpu, int slot)
 {
-	int slot = doorbell_find(vcpu->page, space, address, bytes, value);
 	uint64_t now;
 
 	if (slot < 0)
@@ -45,11 +45,13 @@ static bool ring(struct vcpu *vcpu, uint8_t space, uint64_t address, uint32_t by
 
 bool guest_ring_port(struct vcpu *vcpu, uint64_t q)
 {
-	uint32_t bytes = (uint32_t)field_get(q, 2, 0) + 1;
+	const struct hv_vcpu_page *page = vcpu->page;
+	uint32_t bytes = (uint32_t)field_get(q, 2, 0) + 1, port = (uint32_t)field_get(q, 31, 16);
 
-	return !(q & (IO_IN | IO_STRING)) && guest_has.timer && vcpu->page->doorbells &&
-	       ring(vcpu, HV_BELL_PORT, field_get(q, 31, 16), bytes,
-		    (uint32_t)vcpu->page->gprs.rax & (uint32_t)MASK64(8 * bytes - 1, 0));
+	return !(q & (IO_IN | IO_STRING)) && port >= page->bell_port_first &&
+	       port <= page->bell_port_last && guest_has.timer &&
+	       ring(vcpu, doorbell_find(page, HV_BELL_PORT, port, bytes,
+					(uint32_t)page->gprs.rax & io_mask(bytes)));
 }
 
 /* True if the store that exited is @s. Its page is then that of @gpa: it does not reach into two.
@@ -86,5 +88,6 @@ bool guest_ring_memory(struct vcpu *vcpu)
 	    (q & EPT_Q_LINEAR) != EPT_Q_LINEAR || (q & NMI_UNBLOCKED_BY_IRET) ||
 	    gpa % PAGE_SIZE + bytes > PAGE_SIZE || (vmread_sure(VMCS_IDT_VECTORING) & INTR_VALID))
 		return false;
-	return is_store(vcpu->page, s, gpa) && ring(vcpu, HV_BELL_MEMORY, gpa, bytes, 0);
+	return is_store(vcpu->page, s, gpa) &&
+	       ring(vcpu, doorbell_find(vcpu->page, HV_BELL_MEMORY, gpa, bytes, 0));
 }

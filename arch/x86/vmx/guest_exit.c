@@ -66,6 +66,7 @@ static void describe_instruction(struct vcpu *vcpu, uint64_t gpa, uint64_t q, bo
 static void handle_io(struct vmx_cpu *v, struct vcpu *vcpu, uint64_t rip)
 {
 	uint64_t q = v->no_bell ? v->qualification : vmread(VMCS_EXIT_QUALIFICATION), rflags;
+	uint32_t bytes = (uint32_t)field_get(q, 2, 0) + 1;
 	struct hv_vcpu_page *p = vcpu->page;
 
 	if (unlikely(!v->no_bell) && guest_ring_port(vcpu, q)) {
@@ -73,7 +74,7 @@ static void handle_io(struct vmx_cpu *v, struct vcpu *vcpu, uint64_t rip)
 		return;
 	}
 	p->io.port = (uint16_t)field_get(q, 31, 16);
-	p->io.bytes = (uint8_t)(field_get(q, 2, 0) + 1);
+	p->io.bytes = (uint8_t)bytes;
 	p->io.flags = q & IO_IN ? HV_IO_IN : guest_has.timer ? HV_IO_NO_BELL : 0;
 	if (q & IO_STRING) {
 		describe_instruction(vcpu, ~UINT64_C(0), q, false);
@@ -83,7 +84,7 @@ static void handle_io(struct vmx_cpu *v, struct vcpu *vcpu, uint64_t rip)
 		vcpu_leave(v, HV_VCPU_EXIT_INSN);
 		return;
 	}
-	p->io.data = (uint32_t)p->gprs.rax & (uint32_t)MASK64(8 * field_get(q, 2, 0) + 7, 0);
+	p->io.data = (uint32_t)p->gprs.rax & io_mask(bytes);
 	rflags = vmread_sure(VMCS_GUEST_RFLAGS);
 	p->rflags = rflags;
 	p->rip = vmx_finish_at(rip, vmread_sure(VMCS_EXIT_INSN_LENGTH), rflags);

@@ -31,7 +31,7 @@ static void fpu_save(void *area)
 }
 
 /* False if the image is malformed; the registers hold something safe to overwrite then. */
-static bool fpu_load(const void *area)
+static inline bool fpu_load(const void *area)
 {
 	uint32_t ok = 0;
 
@@ -49,9 +49,9 @@ static bool fpu_load(const void *area)
 	return ok;
 }
 
-static void set_xcr0(uint64_t from, uint64_t to)
+static inline void set_xcr0(uint64_t from, uint64_t to)
 {
-	if (guest_has.xcr0 && from != to)
+	if (unlikely(from != to) && guest_has.xcr0)
 		BUG_ON(!xsetbv_safe(0, to));
 }
 
@@ -122,6 +122,8 @@ static void settle_here(struct vmx_cpu *v, struct vcpu *vcpu)
 
 void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 {
+	struct cpu *cpu = v->cpu;
+
 	v->cr2 = read_cr2();
 	fpu_save(v->xsave);
 	set_xcr0(v->xcr0, guest_has.xcr0);
@@ -134,8 +136,8 @@ void vcpu_enter(struct vmx_cpu *v, struct vcpu *vcpu)
 	write_cr2(vcpu->cr2);
 	vmx_load(vcpu->vmcs);
 	v->vcpu = vcpu;
-	v->cpu->gprs = &vcpu->page->gprs;
-	v->cpu->launched = 0;
+	cpu->gprs = &vcpu->page->gprs;
+	cpu->launched = 0;
 	settle_here(v, vcpu);
 	vcpu->entered_tsc = rdtsc();
 	speculation_before_stay();
@@ -153,10 +155,12 @@ void vcpu_leave(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 void vcpu_leave_told(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 {
 	struct vcpu *vcpu = v->vcpu;
+	struct hv_vcpu_page *page = vcpu->page;
+	struct cpu *cpu = v->cpu;
 
-	vcpu->page->exit = exit;
-	vcpu->page->sregs.apic_base = vcpu->lapic.base;
-	vcpu->page->sregs.cr8 = vcpu->lapic.regs[VLAPIC_TPR / 4] >> 4;
+	page->exit = exit;
+	page->sregs.apic_base = vcpu->lapic.base;
+	page->sregs.cr8 = vcpu->lapic.regs[VLAPIC_TPR / 4] >> 4;
 	vmx_clear(vcpu->vmcs);
 	vmx_load(v->vmcs);
 	vcpu->cr2 = read_cr2();
@@ -167,14 +171,14 @@ void vcpu_leave_told(struct vmx_cpu *v, enum hv_vcpu_exit exit)
 	if (vcpu->xcr0_live)
 		set_xcr0(vcpu->xcr0, guest_has.xcr0);
 	vcpu->xcr0_live = false;
-	fpu_save(vcpu->page->xsave);
+	fpu_save(page->xsave);
 	set_xcr0(guest_has.xcr0, v->xcr0);
 	BUG_ON(!fpu_load(v->xsave));
 	vcpu->stats.guest_tsc += rdtsc() - vcpu->entered_tsc;
-	vcpu->page->guest_tsc = vcpu->stats.guest_tsc;
+	page->guest_tsc = vcpu->stats.guest_tsc;
 	v->vcpu = NULL;
-	v->cpu->gprs = &v->gprs;
-	v->cpu->launched = v->launched;
+	cpu->gprs = &v->gprs;
+	cpu->launched = v->launched;
 	v->gprs.rax = exit;
 	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
 	vm_release(vcpu->vm);

@@ -178,6 +178,12 @@ extern struct guest_has {
  */
 void vcpu_arm_timer(struct vcpu *vcpu, uint64_t now);
 
+/** What a port access of @bytes bytes (1 to 4) moves of EAX. */
+static inline uint32_t io_mask(uint32_t bytes)
+{
+	return ~0u >> (32 - 8 * bytes);
+}
+
 /** A write that exited, to a port (@q: the qualification) or to memory: true if it rang a doorbell,
  * and then it has to be stepped over. The general registers that C may change are in the page. */
 bool guest_ring_port(struct vcpu *vcpu, uint64_t q);

@@ -15,7 +15,8 @@
 #include <x86/vmx/vcpu.h>
 #include <x86/vmx/vmcs.h>
 
-bool virt_vcpu_claim(struct vcpu *vcpu)
+/* To be the only one to touch it. */
+static inline bool claim(struct vcpu *vcpu)
 {
 	uint32_t no = 0;
 
@@ -25,7 +26,7 @@ bool virt_vcpu_claim(struct vcpu *vcpu)
 
 bool virt_vcpu_visit(struct vcpu *vcpu)
 {
-	if (!virt_vcpu_claim(vcpu))
+	if (!claim(vcpu))
 		return false;
 	vmx_load(vcpu->vmcs);
 	return true;
@@ -38,9 +39,12 @@ void virt_vcpu_unvisit(struct vcpu *vcpu)
 	__atomic_store_n(&vcpu->running, 0, __ATOMIC_RELEASE);
 }
 
-void virt_vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
+bool virt_vcpu_run(struct cpu *cpu, struct vcpu *vcpu)
 {
+	if (!claim(vcpu))
+		return false;
 	cpu->vmx->enter = vcpu;
+	return true;
 }
 
 bool virt_vcpu_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value, bool write)
