@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -194,6 +195,59 @@ static int drop_capabilities(struct reason *why)
 	return 0;
 }
 
+/*
+ * A namespace with nothing in it need not be each VM's own, and a network takes the kernel more
+ * instructions to make than all else at a VM's start: the first one leaves it in a file for the
+ * others. What cannot be had or left there is made anew, as without root.
+ */
+#define SHARED_FOLDER "/run/hornero/sandbox"
+
+static const struct shared {
+	int flag;
+	const char *file, *own;
+} shared[] = {
+	{CLONE_NEWNET, SHARED_FOLDER "/net", "/proc/self/ns/net"},
+	{CLONE_NEWIPC, SHARED_FOLDER "/ipc", "/proc/self/ns/ipc"},
+};
+
+static bool join(const struct shared *space)
+{
+	int fd = open(space->file, O_RDONLY | O_CLOEXEC);
+	bool joined = fd >= 0 && !setns(fd, space->flag);
+
+	if (fd >= 0)
+		close(fd);
+	return joined;
+}
+
+/* Only who has made the file mounts on it: until then nobody can join. */
+static void leave_to_others(const struct shared *space)
+{
+	int fd = open(space->file, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	close(fd);
+	if (mount(space->own, space->file, NULL, MS_BIND, NULL))
+		unlink(space->file);
+}
+
+static int enter_shared(void)
+{
+	bool is_root = !geteuid();
+
+	for (unsigned i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
+		if (is_root && join(&shared[i]))
+			continue;
+		if (unshare(shared[i].flag))
+			return -1;
+		if (is_root && (!mkdir("/run/hornero", 0755) || errno == EEXIST) &&
+		    (!mkdir(SHARED_FOLDER, 0700) || errno == EEXIST))
+			leave_to_others(&shared[i]);
+	}
+	return 0;
+}
+
 int sandbox_enter(const struct config *config, struct reason *why)
 {
 	/* Descriptors: what is open, and the clients of the control socket. */
@@ -201,7 +255,7 @@ int sandbox_enter(const struct config *config, struct reason *why)
 
 	if (!config->sandbox)
 		return 0;
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
+	if (enter_shared() || unshare(CLONE_NEWNS | CLONE_NEWUTS))
 		return reason_set(why, "sandbox: namespaces: %s; or use --sandbox off",
 				  strerror(errno));
 	if (enter_empty_root(why) || become_nobody(why) || drop_capabilities(why) ||
