@@ -138,6 +138,27 @@ def test_endless_request(probe):
     assert machine.command("status")["state"] == "running"
 
 
+def test_empty_namespaces_are_shared(probe, shells):
+    """Network and IPC, whose making takes Linux long: the first VM leaves them for the others."""
+    def namespaces(pid):
+        return [shells[2].run(f"readlink /proc/{pid}/ns/{name}").split()[0] for name in ("net", "ipc")]
+
+    def of_a_vm():
+        machine = probe("i")
+        found = namespaces(outer_pids(machine)[1])
+        machine.command("kill")
+        machine.wait_end()
+        return found
+
+    host, first = namespaces("self"), of_a_vm()
+    assert of_a_vm() == first and not set(first) & set(host)
+    shells[2].run("mount -t tmpfs none /run/hornero/sandbox; mkdir /run/hornero/sandbox/net")  # nothing to join
+    try:
+        assert not set(of_a_vm()) & {*first, *host}
+    finally:
+        shells[2].run("umount /run/hornero/sandbox/ipc; umount /run/hornero/sandbox")
+
+
 def test_sandbox(probe, kvm):
     machine = probe("i", "--user 12345 --status $TMP/status")
     _, child = outer_pids(machine)
