@@ -63,6 +63,18 @@ static void wait_for_guest(void)
 	panic("self-test: no guest runs on another CPU");
 }
 
+/* As when it comes while KERNEL_GS_BASE is exchanged. The control domain does not get it. */
+static int64_t nmi_without_gs(struct cpu *cpu)
+{
+	bool noted;
+
+	__asm__ volatile("swapgs\n\tint $2\n\tswapgs" ::: "memory");
+	noted = cpu->nmi_in_root && cpu->vmx->nmi_owed;
+	cpu->nmi_in_root = 0;
+	cpu->vmx->nmi_owed = false;
+	return noted;
+}
+
 static const uint8_t ret_insn[16] = {0xc3};
 
 int64_t call_selftest(struct call *c)
@@ -92,6 +104,8 @@ int64_t call_selftest(struct call *c)
 		return *(const volatile int64_t *)((uint64_t)image_text - sizeof(int64_t));
 	case HV_SELFTEST_BOOT_LEFT:
 		return boot_left();
+	case HV_SELFTEST_NMI_WITHOUT_GS:
+		return nmi_without_gs(c->cpu);
 	default:
 		return -HV_ERR_INVAL;
 	}

@@ -94,6 +94,7 @@ enum hv_selftest {
 	HV_SELFTEST_READ_BOOT = 6,  /* read its last word: not present */
 	HV_SELFTEST_BOOT_LEFT = 7, /* -> its bytes that are not zero, and resident pointers to it */
 	HV_SELFTEST_PANIC_BESIDE_GUEST = 8, /* BUG_ON, as soon as another CPU is in a guest */
+	HV_SELFTEST_NMI_WITHOUT_GS = 9,	    /* -> 1: an NMI was taken while GS was not ours */
 };
 
 /* HV_CALL_VM_MAP flags. Without HV_MAP_LENT the range must be pool frames of this VM. */
