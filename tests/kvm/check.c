@@ -399,9 +399,8 @@ static void check_killed(void)
 
 		if (!child) {
 			client_create(&c, 2, guest_spin);
-			alarm(0);
+			signal(SIGALRM, SIG_DFL); /* first, or the one signal may be lost */
 			ualarm(1000 + 3000 * i, 0);
-			signal(SIGALRM, SIG_DFL);
 			client_run(&c, 0);
 			_exit(0);
 		}
