@@ -363,20 +363,24 @@ int64_t call_vm_destroy(struct call *c)
 	struct vm *vm = vm_hold(c->args[0]);
 	uint64_t epoch;
 	uint16_t slot;
+	bool busy;
 
 	if (!vm)
 		return -HV_ERR_NOENT;
 	slot = vm->slot;
 	lock(&table_lock);
-	if (vm_holds(vm) == 1)
+	busy = vm_holds(vm) > 1;
+	if (!busy) { /* nobody finds it any more; but somebody may have just before */
 		__atomic_store_n(&table[slot], &reserved, __ATOMIC_SEQ_CST);
-	if (vm_holds(vm) > 1) { /* also who came between the two lines above */
-		__atomic_store_n(&table[slot], vm, __ATOMIC_SEQ_CST);
-		unlock(&table_lock);
+		busy = vm_holds(vm) > 1;
+		if (busy)
+			__atomic_store_n(&table[slot], vm, __ATOMIC_SEQ_CST);
+	}
+	unlock(&table_lock);
+	if (busy) {
 		release_slot(slot);
 		return -HV_ERR_BUSY;
 	}
-	unlock(&table_lock);
 	log_dbg("VM %lx '%s' destroyed", c->args[0], name_of[slot].name);
 	epoch = reclaim_all(slot);
 	release_slot(slot);

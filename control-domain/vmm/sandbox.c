@@ -197,8 +197,8 @@ static int drop_capabilities(struct reason *why)
 
 /*
  * A namespace with nothing in it need not be each VM's own, and a network takes the kernel more
- * instructions to make than all else at a VM's start: the first one leaves it in a file for the
- * others. What cannot be had or left there is made anew, as without root.
+ * instructions to make than anything else at a VM's start: the first one leaves it in a file for
+ * the others. What cannot be had or left there is made anew, as without root.
  */
 #define SHARED_FOLDER "/run/hornero/sandbox"
 

@@ -11,8 +11,8 @@
 #define LOG_TAG "control"
 #include <stdio.h>
 
-#include <crash.h>
 #include <abi/hypercall.h>
+#include <crash.h>
 #include <hypercall.h>
 #include <log.h>
 #include <panic.h>
@@ -81,6 +81,7 @@ static void handle_vmcall(struct vmx_cpu *v, struct hv_gprs *g, uint64_t rip)
 		return;
 	}
 	vmx_finish_at(rip, vmread_sure(VMCS_EXIT_INSN_LENGTH), vmread_sure(VMCS_GUEST_RFLAGS));
+	/* A run that is refused goes through the dispatcher, which tells the log. */
 	if (unlikely(g->rax != HV_CALL_VCPU_RUN || hypercall_vcpu_run(v->cpu, g->rdi, g->rsi)))
 		result = (uint64_t)hypercall_dispatch(
 			v->cpu, g->rax,
