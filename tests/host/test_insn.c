@@ -397,6 +397,14 @@ TEST(segments_of_protected_mode)
 	CHECK_REQUEST(&m, 0x8ffc, 4);
 	CHECK_EQ(machine_start(&m, CODE(32, "movl %eax, 1(%ebx)")), INSN_FAULT);
 	check_fault(&m, VECTOR_GP, true, 0);
+	m.cpu.flat = true; /* the processor has told the address, and checked it */
+	CHECK_EQ(machine_start(&m, CODE(32, "movl %eax, 4(%ebx)")), INSN_MMIO_WRITE);
+	CHECK_REQUEST(&m, 0x8000, 4);
+	CHECK_EQ(insn_offset(&m.run.insn, &m.cpu), 0x8000);
+	CHECK(insn_is_plain(&m.run.insn));
+	CHECK_EQ(machine_start(&m, CODE(32, "pushl 4(%ebx)")), INSN_MMIO_READ);
+	CHECK(!insn_is_plain(&m.run.insn)); /* the stack's segment is another matter */
+	m.cpu.flat = false;
 	m.cpu.gpr[INSN_RBP] = 0x9000;
 	m.cpu.seg[INSN_SS] = m.cpu.seg[INSN_DS];
 	CHECK_EQ(machine_start(&m, CODE(32, "movl %eax, (%ebp)")), INSN_FAULT);
